@@ -1,0 +1,311 @@
+"""What an operator may set: `secrets.json` and the environment, typed and checked.
+
+`load()` gives a `Config`, or raises a `ConfigurationError` that names every mistake at once.
+An environment variable wins over the same name in the file.
+"""
+
+import difflib
+import ipaddress
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from email.utils import getaddresses, parseaddr
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+SECRET_KEY_MIN_CHARACTERS = 50
+
+Service = Literal["naver", "gmail", "smtp", "ses", "console", "file"]
+
+# Everything a service needs that is the same for everybody; any of it may be set by name as well.
+SMTP_PRESETS: dict[str, dict[str, Any]] = {
+    "naver": {"EMAIL_HOST": "smtp.naver.com", "EMAIL_PORT": 587, "EMAIL_USE_TLS": True},
+    "gmail": {"EMAIL_HOST": "smtp.gmail.com", "EMAIL_PORT": 587, "EMAIL_USE_TLS": True},
+    "smtp": {"EMAIL_PORT": 587, "EMAIL_USE_TLS": True},
+}
+MAILBOX_DOMAIN = {"naver": "naver.com", "gmail": "gmail.com"}
+
+# What is right, for each name whose mistake needs showing.
+EXAMPLES = {
+    "SECRET_KEY": "a random text of 50 characters or more; "
+    'python -c "import secrets; print(secrets.token_urlsafe(50))" prints one',
+    "DEBUG": "false",
+    "SITE_URL": "https://cs.example.ac.kr",
+    "ALLOWED_HOSTS": "cs.example.ac.kr,www.cs.example.ac.kr",
+    "TRUSTED_PROXIES": "1",
+    "DATABASE_URL": "postgres://cs_web:password@127.0.0.1:5432/cs_web",
+    "CACHE_URL": "redis://127.0.0.1:6379/0",
+    "EMAIL_SERVICE": "naver (or gmail, smtp, ses, console, file)",
+    "EMAIL_HOST": "smtp.example.ac.kr",
+    "EMAIL_PORT": "587",
+    "EMAIL_USE_TLS": "true",
+    "EMAIL_USE_SSL": "false",
+    "EMAIL_HOST_USER": "cs-office@naver.com",
+    "EMAIL_HOST_PASSWORD": "the app password that the mail service made for this site",
+    "EMAIL_TIMEOUT": "10",
+    "DEFAULT_FROM_EMAIL": "컴퓨터공학부 <noreply@cs.example.ac.kr>",
+    "ADMINS": "Kim <kim@example.ac.kr>, lee@example.ac.kr",
+    "AWS_SES_REGION_NAME": "ap-northeast-2",
+    "AWS_ACCESS_KEY_ID": "AKIA…, with its AWS_SECRET_ACCESS_KEY (or neither, with an IAM role)",
+    "AWS_SECRET_ACCESS_KEY": "the secret that belongs to AWS_ACCESS_KEY_ID",
+    "MAIL_ENGINE": "threads",
+    "MAIL_THREADS": "4",
+    "LANGUAGE_CODE": "ko (or en, zh-hant)",
+}
+
+
+class ConfigurationError(ImproperlyConfigured):
+    """The configuration is wrong; the message says what, where and what would be right."""
+
+
+def _split(value: object) -> object:
+    """`a, b` from the environment and `["a", "b"]` from the file mean the same."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+Names = Annotated[list[str], BeforeValidator(_split)]
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    DEBUG: bool = False
+    SECRET_KEY: str = Field(min_length=SECRET_KEY_MIN_CHARACTERS)
+    SITE_URL: str = "http://127.0.0.1:8000"
+    ALLOWED_HOSTS: Names = []
+    TRUSTED_PROXIES: int = Field(0, ge=0, le=10)
+    DATABASE_URL: str = ""
+    CACHE_URL: str = ""
+    LANGUAGE_CODE: Literal["ko", "en", "zh-hant"] = "ko"
+
+    EMAIL_SERVICE: Service | None = None
+    EMAIL_HOST: str = ""
+    EMAIL_PORT: int = Field(587, ge=1, le=65535)
+    EMAIL_USE_TLS: bool = False
+    EMAIL_USE_SSL: bool = False
+    EMAIL_HOST_USER: str = ""
+    EMAIL_HOST_PASSWORD: str = ""
+    EMAIL_TIMEOUT: int = Field(10, ge=1, le=120)
+    DEFAULT_FROM_EMAIL: str = ""
+    ADMINS: list[tuple[str, str]] = []
+
+    AWS_SES_REGION_NAME: str = "ap-northeast-2"
+    AWS_SES_REGION_ENDPOINT_URL: str = ""
+    AWS_ACCESS_KEY_ID: str = ""
+    AWS_SECRET_ACCESS_KEY: str = ""
+    AWS_SES_CONFIGURATION_SET: str = ""
+
+    MAIL_ENGINE: str = "threads"
+    MAIL_THREADS: int = Field(4, ge=1, le=64)
+
+    @field_validator("SITE_URL")
+    @classmethod
+    def _site_url_is_an_origin(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must start with http:// or https:// and name a host")
+        if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
+            raise ValueError("must be only scheme, host and port: no path, no query, no user")
+        _ = parts.port  # raises a ValueError of its own for a port that is no number
+        return f"{parts.scheme}://{parts.netloc}".lower()
+
+    @field_validator("DATABASE_URL")
+    @classmethod
+    def _database_url_is_known(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("sqlite", "postgres", "postgresql"):
+            raise ValueError("must start with postgres:// or sqlite:///")
+        if value:
+            dj_database_url.parse(value)
+        return value
+
+    @field_validator("CACHE_URL")
+    @classmethod
+    def _cache_url_is_known(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("redis", "rediss", "locmem", "db"):
+            raise ValueError("must start with redis://, rediss://, locmem:// or db://")
+        return value
+
+    @field_validator("ADMINS", mode="before")
+    @classmethod
+    def _admins_are_addresses(cls, value: object) -> object:
+        texts = value if isinstance(value, list) else [value]
+        pairs = [p for p in getaddresses([str(text) for text in texts]) if any(p)]
+        for _, address in pairs:
+            if "@" not in address:
+                raise ValueError(f"{address!r} is no e-mail address")
+        return [(name or address, address) for name, address in pairs]
+
+    @field_validator("MAIL_ENGINE")
+    @classmethod
+    def _mail_engine_is_known(cls, value: str) -> str:
+        if value != "threads" and "." not in value:
+            raise ValueError("must be threads, or the dotted path of a Django Tasks backend")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_the_preset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if str(values.get("EMAIL_USE_SSL", "")).lower() in ("1", "true", "yes", "on"):
+            values = {"EMAIL_PORT": 465, "EMAIL_USE_TLS": False, **values}
+        return {**SMTP_PRESETS.get(str(values.get("EMAIL_SERVICE")), {}), **values}
+
+    @model_validator(mode="after")
+    def _fill_in_what_follows(self) -> "Config":
+        """Defaults that depend on other values."""
+        if self.DEBUG:
+            self.EMAIL_SERVICE = self.EMAIL_SERVICE or "file"
+            self.ALLOWED_HOSTS = [*self.ALLOWED_HOSTS, "localhost", "127.0.0.1", "[::1]"]
+        if not self.ALLOWED_HOSTS or self.DEBUG:
+            self.ALLOWED_HOSTS = [*self.ALLOWED_HOSTS, self.site_host]
+        login, domain = self.EMAIL_HOST_USER, MAILBOX_DOMAIN.get(self.EMAIL_SERVICE or "")
+        if login and domain and "@" not in login:
+            self.EMAIL_HOST_USER = login = f"{login}@{domain}"
+        if not self.DEFAULT_FROM_EMAIL:
+            if domain:
+                self.DEFAULT_FROM_EMAIL = login
+            elif self.EMAIL_SERVICE in ("file", "console"):
+                self.DEFAULT_FROM_EMAIL = f"컴퓨터공학부 <noreply@{self.site_host}>"
+        return self
+
+    @property
+    def site_host(self) -> str:
+        return urlsplit(self.SITE_URL).hostname or ""
+
+    @property
+    def https(self) -> bool:
+        return self.SITE_URL.startswith("https://")
+
+
+def load(secrets_file: Path | None = None, environment: Mapping[str, str] = os.environ) -> Config:
+    """The configuration of this process, or a ConfigurationError with every mistake in it."""
+    values = {
+        **_read(secrets_file),
+        **{name: environment.get(name) for name in Config.model_fields if environment.get(name)},
+    }
+    mistakes: dict[str, str] = {}
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        for detail in error.errors():
+            name = str(detail["loc"][0]) if detail["loc"] else "configuration"
+            mistakes.setdefault(name, _in_plain_words(name, detail))
+        # What is right is still compared with itself, so that one run names all there is to mend.
+        rest = {name: value for name, value in values.items() if name not in mistakes}
+        config = Config.model_validate({"SECRET_KEY": secrets.token_urlsafe(50), **rest})
+    for name, what in _contradictions(config):
+        mistakes.setdefault(name, what)
+    if mistakes:
+        raise ConfigurationError(_report(mistakes, secrets_file))
+    return config
+
+
+def _read(secrets_file: Path | None) -> dict[str, Any]:
+    """The file's values; an empty one counts as not given, as it does in the environment."""
+    if secrets_file is None or not secrets_file.exists():
+        return {}
+    try:
+        content = json.loads(secrets_file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigurationError(f"{secrets_file} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{secrets_file} is not valid JSON: {error}.\n"
+            "Compare it with secrets.json.example: names and texts stand in double quotes, "
+            "and there is a comma between two entries but none after the last."
+        ) from None
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{secrets_file} must hold one object: {{ … }}.")
+    return {name: value for name, value in content.items() if value not in ("", None)}
+
+
+def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
+    """Values that are right alone and wrong together: (name, what is wrong)."""
+    if not config.DEBUG:
+        if any(host.strip() == "*" for host in config.ALLOWED_HOSTS):
+            yield "ALLOWED_HOSTS", "'*' lets anybody choose the host name of this site"
+        if not config.https and not _is_loopback(config.site_host):
+            yield "SITE_URL", "passwords must not travel over plain http: use https"
+        if config.EMAIL_SERVICE is None:
+            yield "EMAIL_SERVICE", "is missing: without it no mail can leave"
+    if len(set(config.SECRET_KEY)) < 5:
+        yield "SECRET_KEY", "is not random"
+    if config.EMAIL_USE_TLS and config.EMAIL_USE_SSL:
+        yield "EMAIL_USE_SSL", "TLS and SSL exclude each other: 587 wants TLS, 465 wants SSL"
+    if config.EMAIL_SERVICE in MAILBOX_DOMAIN:
+        for name in ("EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD"):
+            if not getattr(config, name):
+                yield name, f"is missing: EMAIL_SERVICE {config.EMAIL_SERVICE} signs in with it"
+    if config.EMAIL_SERVICE == "smtp" and not config.EMAIL_HOST:
+        yield "EMAIL_HOST", "is missing: EMAIL_SERVICE smtp needs the server's name"
+    if bool(config.EMAIL_HOST_USER) != bool(config.EMAIL_HOST_PASSWORD):
+        missing = "EMAIL_HOST_PASSWORD" if config.EMAIL_HOST_USER else "EMAIL_HOST_USER"
+        yield missing, "is missing: a login needs the user and the password"
+    if bool(config.AWS_ACCESS_KEY_ID) != bool(config.AWS_SECRET_ACCESS_KEY):
+        missing = "AWS_SECRET_ACCESS_KEY" if config.AWS_ACCESS_KEY_ID else "AWS_ACCESS_KEY_ID"
+        yield missing, "is missing: the key and its secret come together"
+    if config.EMAIL_SERVICE in ("smtp", "ses") and not config.DEFAULT_FROM_EMAIL:
+        yield (
+            "DEFAULT_FROM_EMAIL",
+            f"is missing: EMAIL_SERVICE {config.EMAIL_SERVICE} needs a sender",
+        )
+    if config.DEFAULT_FROM_EMAIL and not _is_sender(config.DEFAULT_FROM_EMAIL):
+        yield "DEFAULT_FROM_EMAIL", "is not one e-mail address, with or without a name"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _is_sender(text: str) -> bool:
+    return "@" in parseaddr(text)[1] and not set(text) & set("\r\n")
+
+
+def _in_plain_words(name: str, detail: Any) -> str:
+    """One of pydantic's findings, for a reader who has never heard of pydantic."""
+    kind = detail["type"]
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(name.upper(), Config.model_fields, n=1)
+        return f"is not a name this site knows{f': do you mean {near[0]}?' if near else ''}"
+    if name == "SECRET_KEY" and kind == "string_too_short":
+        return f"is too short: {SECRET_KEY_MIN_CHARACTERS} characters or more"
+    if kind in ("bool_parsing", "bool_type"):
+        message = "must be true or false"
+    elif kind in ("int_parsing", "int_type", "int_from_float"):
+        message = "must be a whole number"
+    else:
+        message = str(detail["msg"]).removeprefix("Value error, ")
+        message = message.replace("Input should be", "must be")
+    # A secret is never repeated on a screen or in a log.
+    secret = any(word in name for word in ("KEY", "PASSWORD", "URL"))
+    return message if secret else f"{message} (it is {detail['input']!r})"
+
+
+def _report(mistakes: dict[str, str], secrets_file: Path | None) -> str:
+    where = f"{secrets_file} or the environment" if secrets_file else "the environment"
+    lines = [f"The configuration is not right yet. Mend this in {where}:"]
+    for name, what in sorted(mistakes.items()):
+        lines.append(f"\n  {name}: {what}.")
+        if name in EXAMPLES:
+            lines.append(f"      for example: {EXAMPLES[name]}")
+    return "\n".join(lines)

@@ -1,0 +1,250 @@
+"""Django's settings. What an operator may choose comes from `config`; the rest is decided here."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from django.utils.translation import gettext_lazy as _
+
+from cs_web import config
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"  # what the running site writes: the embedded database, the mailbox
+
+try:
+    conf = config.load(BASE_DIR / "secrets.json")
+except config.ConfigurationError as error:
+    # The reader is an operator, not a programmer: the message is all he needs.
+    sys.exit(f"\n{error}\n")
+
+VAR_DIR.mkdir(exist_ok=True)
+
+# The site
+
+DEBUG = conf.DEBUG
+SECRET_KEY = conf.SECRET_KEY
+SITE_URL = conf.SITE_URL
+ALLOWED_HOSTS = conf.ALLOWED_HOSTS
+ADMINS = conf.ADMINS
+ROOT_URLCONF = "cs_web.urls"
+WSGI_APPLICATION = "cs_web.wsgi.application"
+
+INSTALLED_APPS = [
+    "users",  # before the admin: its templates and commands (shell) come first
+    "mail",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_tasks",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "cs_web.middleware.page_policy",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "users.middleware.account_language",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "cs_web.middleware.method_not_allowed",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "users.context.page",
+                "mail.mailbox.context",
+            ],
+        },
+    },
+]
+
+# Where things are kept
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASES: dict[str, Any] = {
+    "default": dj_database_url.parse(
+        conf.DATABASE_URL or f"sqlite:///{VAR_DIR / 'db.sqlite3'}",
+        conn_max_age=60,
+        conn_health_checks=True,
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # Writers queue up at BEGIN instead of failing at the first write; readers never wait.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,  # seconds
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+
+CACHES: dict[str, Any]
+if conf.CACHE_URL.startswith("redis"):
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": conf.CACHE_URL,
+        }
+    }
+elif conf.CACHE_URL.startswith("db"):
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+            "LOCATION": "django_cache",
+        }
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# People
+
+AUTH_USER_MODEL = "users.User"
+AUTHENTICATION_BACKENDS = ["users.backends.UserIdOrAddressBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("user_id", "email", "name")},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "users.passwords.ContextWordValidator"},
+]
+LOGIN_URL = "users:login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "home"
+
+# Lifetimes of links, in seconds. Django's default_token_generator reads the first from this name.
+PASSWORD_RESET_TIMEOUT = ACTIVATION_TIMEOUT = 24 * 60 * 60
+RESET_TIMEOUT = 30 * 60
+
+# Mail
+
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = conf.DEFAULT_FROM_EMAIL
+EMAIL_SERVICE = conf.EMAIL_SERVICE
+EMAIL_BACKEND = {
+    "ses": "django_ses.SESBackend",
+    "console": "django.core.mail.backends.console.EmailBackend",
+    "file": "mail.backends.mailbox.EmailBackend",
+}.get(str(EMAIL_SERVICE), "mail.backends.smtp.EmailBackend")
+EMAIL_HOST = conf.EMAIL_HOST
+EMAIL_PORT = conf.EMAIL_PORT
+EMAIL_USE_TLS = conf.EMAIL_USE_TLS
+EMAIL_USE_SSL = conf.EMAIL_USE_SSL
+EMAIL_HOST_USER = conf.EMAIL_HOST_USER
+EMAIL_HOST_PASSWORD = conf.EMAIL_HOST_PASSWORD
+EMAIL_TIMEOUT = conf.EMAIL_TIMEOUT
+EMAIL_SUBJECT_PREFIX = "[cs_web] "
+MAILBOX_DIR = VAR_DIR / "mailbox"  # where EMAIL_SERVICE=file puts its letters
+
+if EMAIL_SERVICE == "ses":
+    from botocore.config import Config as BotoConfig
+
+    USE_SES_V2 = True
+    AWS_SES_REGION_NAME = conf.AWS_SES_REGION_NAME
+    AWS_SES_REGION_ENDPOINT_URL = conf.AWS_SES_REGION_ENDPOINT_URL or (
+        f"https://email.{conf.AWS_SES_REGION_NAME}.amazonaws.com"
+    )
+    AWS_SES_ACCESS_KEY_ID = conf.AWS_ACCESS_KEY_ID or None
+    AWS_SES_SECRET_ACCESS_KEY = conf.AWS_SECRET_ACCESS_KEY or None
+    AWS_SES_CONFIGURATION_SET = conf.AWS_SES_CONFIGURATION_SET or None
+    AWS_SES_AUTO_THROTTLE = None  # it sleeps inside send; the outbox retries instead
+    AWS_SES_CONFIG = BotoConfig(
+        connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 1}
+    )
+
+MAIL_THREADS = conf.MAIL_THREADS
+TASKS = {
+    "default": {
+        "BACKEND": "mail.engines.threads.ThreadsBackend"
+        if conf.MAIL_ENGINE == "threads"
+        else conf.MAIL_ENGINE
+    }
+}
+
+# Languages
+
+LANGUAGE_CODE = conf.LANGUAGE_CODE
+LANGUAGES = [("ko", _("Korean")), ("en", _("English")), ("zh-hant", _("Traditional Chinese"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGE_COOKIE_AGE = 365 * 24 * 60 * 60
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+TIME_ZONE = "Asia/Seoul"
+USE_I18N = True
+USE_TZ = True
+
+# Files that come with the pages
+
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# Defence
+
+CSRF_FAILURE_VIEW = "users.views.errors.csrf_failure"
+CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 14 * 24 * 60 * 60
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+if conf.https:
+    SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = True
+    # A name that a neighbour under the same domain cannot set.
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
+    LANGUAGE_COOKIE_NAME = "__Host-language"
+if conf.TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"without_links": {"()": "cs_web.logs.WithoutLinks"}},
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["without_links"],
+        },
+        "admins": {"class": "mail.logs.AdminMailHandler", "level": "ERROR"},
+    },
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        "django.request": {
+            "handlers": ["console"] if DEBUG else ["console", "admins"],
+            "level": "WARNING",
+            "propagate": False,
+        },
+        "django.server": {"handlers": ["console"], "level": "INFO", "propagate": False},
+    },
+}

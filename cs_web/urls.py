@@ -1,0 +1,16 @@
+"""Every address of the site. The flows' own addresses stand in users/urls.py."""
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView, TemplateView
+
+urlpatterns = [
+    path("", TemplateView.as_view(template_name="home.html"), name="home"),
+    path("users/", include("users.urls")),
+    path(".well-known/change-password", RedirectView.as_view(pattern_name="users:password_change")),
+    path("admin/", admin.site.urls),
+]
+
+if settings.DEBUG and settings.EMAIL_SERVICE == "file":
+    urlpatterns.append(path("mailbox/", include("mail.mailbox_urls")))
