@@ -1,0 +1,17 @@
+"""Errors go to ADMINS by the outbox, so that a broken page does not wait for a mail server too."""
+
+from typing import Any
+
+from django.conf import settings
+from django.utils.log import AdminEmailHandler
+
+from mail import send_mail
+
+
+class AdminMailHandler(AdminEmailHandler):
+    def send_mail(self, subject: Any, message: Any, *args: Any, **kwargs: Any) -> None:
+        recipients = [address for _, address in settings.ADMINS]
+        if recipients:
+            send_mail(
+                f"{settings.EMAIL_SUBJECT_PREFIX}{subject}", recipients, message, fail_silently=True
+            )

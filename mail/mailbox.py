@@ -1,0 +1,90 @@
+"""/mailbox/: what EMAIL_SERVICE=file has "sent". Development only: it shows everybody's links."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.html import urlize
+from django.views.decorators.http import require_safe
+
+NAME = re.compile(r"(?P<nanoseconds>\d{16,20})-[0-9a-f]{8}")
+LETTERS_SHOWN = 100
+
+
+@dataclass
+class Letter:
+    id: str
+    message: EmailMessage
+    sent: datetime
+
+    @property
+    def to(self) -> str:
+        return str(self.message["To"])
+
+    @property
+    def sender(self) -> str:
+        return str(self.message["From"])
+
+    @property
+    def subject(self) -> str:
+        return str(self.message["Subject"])
+
+    def part(self, kind: str) -> str:
+        body = self.message.get_body((kind,))
+        return str(body.get_content()) if body else ""
+
+    @property
+    def text_html(self) -> str:
+        return urlize(self.part("plain"), autoescape=True)
+
+
+def is_open() -> bool:
+    return settings.DEBUG and settings.EMAIL_SERVICE == "file"
+
+
+def context(request: HttpRequest) -> dict[str, str]:
+    """For every page: where the mailbox is, or that there is none."""
+    return {"mailbox_url": reverse("mailbox:list") if is_open() else ""}
+
+
+@require_safe
+def letter_list(request: HttpRequest) -> HttpResponse:
+    newest = sorted(Path(settings.MAILBOX_DIR).glob("*.eml"), reverse=True)[:LETTERS_SHOWN]
+    return render(request, "mailbox/list.html", {"letters": [_read(path.stem) for path in newest]})
+
+
+@require_safe
+def letter(request: HttpRequest, name: str) -> HttpResponse:
+    found = _read(name)
+    html_url = reverse("mailbox:html", args=[name]) if found.part("html") else ""
+    return render(request, "mailbox/letter.html", {"letter": found, "html_url": html_url})
+
+
+@require_safe
+def letter_html(request: HttpRequest, name: str) -> HttpResponse:
+    """The HTML part, for a sandboxed frame; its links open in the whole window."""
+    html = re.sub(r"(<head[^>]*>)", r'\1<base target="_top">', _read(name).part("html"), count=1)
+    response = HttpResponse(html)
+    response.headers["Content-Security-Policy"] = (
+        "sandbox allow-popups allow-top-navigation-by-user-activation; default-src 'none'; "
+        "style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+    )
+    response.headers["X-Frame-Options"] = "SAMEORIGIN"
+    return response
+
+
+def _read(name: str) -> Letter:
+    matched = NAME.fullmatch(name)
+    path = Path(settings.MAILBOX_DIR) / f"{name}.eml"
+    if not matched or not path.is_file():
+        raise Http404
+    message = message_from_bytes(path.read_bytes(), policy=policy.default)
+    sent = datetime.fromtimestamp(int(matched["nanoseconds"]) / 1e9, UTC)
+    return Letter(name, message, sent)

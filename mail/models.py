@@ -1,0 +1,166 @@
+"""The outbox: one row a mail, which is the queue. A row never holds a body, a token or a link."""
+
+import random
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+RETRY_FIRST = timedelta(seconds=10)
+RETRY_LONGEST = timedelta(minutes=15)
+SNOOZE = timedelta(minutes=5)  # after a fault of ours: nobody's mail can leave, so no hurry
+FAULTS_AT_MOST = 5  # claims in a row that ended in a crash or in an error nobody foresaw
+ERROR_MAX_LENGTH = 500
+
+
+class State(models.TextChoices):
+    PENDING = "pending", _("waiting to be sent")
+    SENT = "sent", _("handed to the mail server")
+    FAILED = "failed", _("failed")
+    DROPPED = "dropped", _("no longer needed")
+
+
+def lease() -> timedelta:
+    """How long a claim holds: longer than any send, whose every read may take EMAIL_TIMEOUT."""
+    return max(timedelta(minutes=5), timedelta(seconds=25 * settings.EMAIL_TIMEOUT))
+
+
+class MailQuerySet(models.QuerySet["Mail"]):
+    def overdue(self) -> "MailQuerySet":
+        """What nobody holds and nobody should still be waiting for, the oldest first."""
+        return self.filter(state=State.PENDING, due__lte=timezone.now()).order_by("due")
+
+    def claim(self, pk: Any) -> "Mail | None":
+        """Takes a row for this sender alone; None if it is not due, done, or somebody else's."""
+        lease_end = timezone.now() + lease()
+        taken = self.overdue().filter(pk=pk).order_by()
+        if not taken.update(due=lease_end, attempts=F("attempts") + 1, faults=F("faults") + 1):
+            return None
+        return self.select_related("user").get(pk=pk)
+
+
+class Mail(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    letter = models.CharField(_("letter"), max_length=50)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="mails",
+        verbose_name=_("person"),
+    )
+    address = models.EmailField(_("address"), max_length=254, blank=True)
+    language = models.CharField(_("language"), max_length=10)
+    args = models.JSONField(_("arguments"), default=dict)
+    state = models.CharField(
+        _("state"), max_length=10, choices=State.choices, default=State.PENDING
+    )
+    # When to send, or, while a sender holds the row, when it may be taken from him.
+    due = models.DateTimeField(_("due"), default=timezone.now)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    faults = models.PositiveSmallIntegerField(_("faults"), default=0)
+    error = models.CharField(_("last error"), max_length=ERROR_MAX_LENGTH, blank=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    sent_at = models.DateTimeField(_("sent"), null=True)
+    provider_id = models.CharField(_("id at the mail service"), max_length=200, blank=True)
+
+    objects = MailQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("mail")
+        verbose_name_plural = _("mails")
+        constraints = [
+            models.CheckConstraint(
+                name="mail_sent_means_sent_at",
+                condition=~Q(state=State.SENT) | Q(sent_at__isnull=False),
+            ),
+        ]
+        indexes = [
+            models.Index("due", name="mail_pending_by_due", condition=Q(state=State.PENDING)),
+            models.Index("created_at", name="mail_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.letter} {self.pk}"
+
+    # The verbs. Each is one UPDATE that holds only while the claim is still ours, and says whether
+    # it did: a sender that slept through its lease must not overwrite what the next one found.
+
+    def mark_sent(self, provider_id: str = "") -> bool:
+        return self._finish(state=State.SENT, sent_at=timezone.now(), provider_id=provider_id)
+
+    def mark_failed(self, error: str) -> bool:
+        return self._finish(state=State.FAILED, error=error)
+
+    def mark_dropped(self, why: str) -> bool:
+        return self._finish(state=State.DROPPED, error=why)
+
+    def retry(self, error: str) -> bool:
+        """The server, or the way to it, has a passing trouble: later, and ever more rarely."""
+        wait = min(RETRY_FIRST * 2 ** min(self.attempts - 1, 20), RETRY_LONGEST)
+        return self._finish(due=_soon(wait), error=error, faults=0)
+
+    def snooze(self, error: str) -> bool:
+        """Nothing is wrong with this mail, so it costs no attempt."""
+        attempts = self.attempts - 1
+        return self._finish(due=_soon(SNOOZE), error=error, faults=0, attempts=attempts)
+
+    def retry_after_fault(self, error: str) -> bool:
+        """Something that nobody foresaw: again, but not for ever."""
+        if self.faults >= FAULTS_AT_MOST:
+            return self.mark_failed(error)
+        return self._finish(due=_soon(RETRY_FIRST * 2**self.faults), error=error)
+
+    def _finish(self, *, error: str = "", **changes: Any) -> bool:
+        # The end of the lease is this claim's own: whoever claims next writes another.
+        ours = Mail.objects.filter(pk=self.pk, state=State.PENDING, due=self.due)
+        changes["error"] = error[:ERROR_MAX_LENGTH]
+        for name, value in changes.items():
+            setattr(self, name, value)
+        return bool(ours.update(**changes))
+
+
+def _soon(wait: timedelta) -> datetime:
+    """After `wait`, give or take a quarter: what failed together must not return together."""
+    return timezone.now() + wait * random.uniform(0.75, 1.25)  # noqa: S311
+
+
+class Draft(models.Model):
+    """What an operator wrote himself (`mail.send_mail`), kept only until it is sent."""
+
+    mail = models.OneToOneField(Mail, models.CASCADE, primary_key=True)
+    subject = models.CharField(max_length=200)
+    body = models.TextField(blank=True)
+    html = models.TextField(blank=True)
+    from_email = models.CharField(max_length=320, blank=True)
+
+    def __str__(self) -> str:
+        return f"draft of {self.mail_id}"
+
+
+class Suppression(models.Model):
+    """An address that we do not write to, for one purpose."""
+
+    address = models.EmailField(_("address"), max_length=254)
+    purpose = models.CharField(_("purpose"), max_length=50)
+    reason = models.CharField(_("reason"), max_length=50)
+    created_at = models.DateTimeField(_("since"), default=timezone.now)
+    until = models.DateTimeField(_("until"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("suppressed address")
+        verbose_name_plural = _("suppressed addresses")
+        constraints = [
+            models.UniqueConstraint(
+                Lower("address"), "purpose", name="suppression_once_an_address_and_purpose"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.address} ({self.purpose})"
