@@ -1,0 +1,214 @@
+"""The one door: every change of an account is a function here.
+
+Each is one transaction, in which the mail that tells of the change is posted as a row. None of
+them looks whether an address is known before it answers: `letters` does, when the mail is written,
+so that neither an answer nor its time tells a visitor who has an account.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from mail import outbox
+from users import identity
+from users.models import Level, State, User, claim_end
+
+log = logging.getLogger(__name__)
+
+# Somebody who says "that was not me" hears nothing more about registrations for this long; not for
+# ever, because the same person may want to register one day and could not.
+DECLINED_FOR = timedelta(days=30)
+
+
+class UserIdTaken(Exception):
+    """Somebody else has this user_id, as an account or as a claim that has not expired."""
+
+
+class LinkSpent(Exception):
+    """The account has left the state that the link was made for."""
+
+
+# Registration
+
+
+def register(
+    *,
+    user_id: str,
+    email: str,
+    name: str,
+    password: str,
+    language: str,
+    replacing: UUID | None = None,
+) -> User:
+    """A new claim and its mail. `replacing` is the same visitor's own earlier claim, if any."""
+    claim = User(
+        user_id=identity.clean_user_id(user_id),
+        email=identity.clean_address(email),
+        name=identity.clean_name(name),
+        level=Level.MEMBER,
+        language=language,
+    )
+    claim.set_password(password)  # slow on purpose, so outside the transaction
+    with _unique_user_id(), transaction.atomic():
+        # A claim holds its name until it expires; the visitor's own never stands in his way.
+        namesakes = User.objects.waiting().named(claim.user_id)
+        namesakes.filter(claim_expires_at__lte=timezone.now()).delete()
+        if replacing:
+            User.objects.waiting().filter(pk=replacing).delete()
+        claim.save(force_insert=True)
+        outbox.post("register", user=claim)
+    log.info("registered %s", claim.pk)
+    return claim
+
+
+@contextmanager
+def _unique_user_id() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise UserIdTaken from error
+
+
+def resend_activation(claim: User) -> None:
+    """The link once more, to somebody who has shown that the claim is his."""
+    with transaction.atomic():
+        if keep([claim]):
+            outbox.post("register", user=claim)
+
+
+def request_activation(address: str, language: str) -> None:
+    """The link once more, to anybody: a row for whatever address, known or not."""
+    outbox.post("activate_resend", address=address, language=language)
+
+
+def correct_address(claim: User, email: str) -> None:
+    """The claim names another mailbox; links to the old one die, because their token holds it."""
+    claim.email = identity.clean_address(email)
+    with transaction.atomic():
+        if not User.objects.waiting().filter(pk=claim.pk).update(email=claim.email):
+            raise LinkSpent
+        outbox.post("register", user=claim)
+    log.info("corrected the address of %s", claim.pk)
+
+
+def cancel(claim: User) -> None:
+    """The claim is gone, with its name and its links. An activated account is never touched."""
+    User.objects.waiting().filter(pk=claim.pk).delete()
+    log.info("cancelled %s", claim.pk)
+
+
+def decline(claim: User) -> None:
+    """The owner of the mailbox says that he did not register."""
+    with transaction.atomic():
+        cancel(claim)
+        outbox.suppress(claim.email, purpose="registration", reason="declined", for_=DECLINED_FOR)
+
+
+def keep(claims: Iterable[User]) -> int:
+    """A claim lives as long as the newest link to it: called when a link is made."""
+    pks = [claim.pk for claim in claims]
+    return User.objects.waiting().filter(pk__in=pks).update(claim_expires_at=claim_end())
+
+
+# Activation
+
+
+def activate(claim: User, new_password: str | None = None) -> User:
+    """Opens the account to somebody who holds the mailbox and the password, or LinkSpent.
+
+    The address now belongs to this account, and every other claim to it dies. With `new_password`
+    the mailbox alone was proven, and whoever chose the old password is shut out.
+    """
+    changes = {"is_active": True, "activated_at": timezone.now()}
+    if new_password is not None:
+        claim.set_password(new_password)
+        changes["password"] = claim.password
+    try:
+        with transaction.atomic():
+            # The address in the condition: it may have been corrected since the link was checked.
+            same = User.objects.waiting().filter(pk=claim.pk, email=claim.email)
+            if not same.update(**changes):
+                raise LinkSpent
+            User.objects.waiting().at_address(claim.email).delete()
+    except IntegrityError as error:  # another account proved this address first
+        raise LinkSpent from error
+    log.info("activated %s", claim.pk)
+    return User.objects.get(pk=claim.pk)
+
+
+# Passwords
+
+
+def request_reset(address: str, language: str) -> None:
+    """A row for whatever address; only the letter looks whether there is an account."""
+    outbox.post("password_reset", address=address, language=language)
+
+
+def reset_password(user: User, new_password: str) -> User:
+    """A new password for the holder of the mailbox; every session and link ends. Or LinkSpent."""
+    return _set_password(user, new_password)
+
+
+def change_password(user: User, new_password: str) -> User:
+    """A new password for somebody who has given the current one. Other sessions end."""
+    return _set_password(user, new_password)
+
+
+def _set_password(user: User, new_password: str) -> User:
+    old_hash = user.password
+    user.set_password(new_password)
+    with transaction.atomic():
+        # The old hash in the condition: of two uses of one link, one wins.
+        unchanged = User.objects.filter(pk=user.pk, is_active=True, password=old_hash)
+        if not unchanged.update(password=user.password):
+            raise LinkSpent
+        outbox.post("password_change", user=user)
+    log.info("new password for %s", user.pk)
+    return user
+
+
+# By staff
+
+
+def disable(user: User) -> State:
+    """No sign-in, no session and no link works any more. A waiting claim is cancelled instead.
+
+    Returns the state that the account was in.
+    """
+    with transaction.atomic():
+        user = User.objects.select_for_update().get(pk=user.pk)
+        was = user.state
+        if was == State.WAITING:
+            cancel(user)
+        else:
+            user.is_active = False
+            user.session_epoch += 1
+            user.save(update_fields=["is_active", "session_epoch"])
+            log.info("disabled %s", user.pk)
+    return was
+
+
+def activate_by_staff(user: User) -> None:
+    """Opens a waiting account without its link, or a disabled one again; LinkSpent if neither."""
+    if user.state == State.WAITING:
+        activate(user)
+    elif not User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
+        raise LinkSpent
+    log.info("activated %s by staff", user.pk)
+
+
+def send_reset(user: User) -> None:
+    """Staff starts a reset; only the holder of the mailbox chooses the password."""
+    outbox.post("password_reset", address=user.email, language=user.language)
+
+
+# Language
+
+
+def choose_language(user: User, language: str) -> None:
+    User.objects.filter(pk=user.pk).update(language=language)

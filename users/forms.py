@@ -1,0 +1,177 @@
+"""The forms. Each takes what was typed; what it means is decided in `identity` and `accounts`."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth import forms as auth_forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from users import accounts, identity, passwords, texts
+from users.models import User
+
+
+class UserIdField(forms.CharField):
+    def __init__(self) -> None:
+        super().__init__(
+            label=_("ID"),
+            max_length=identity.USER_ID_MAX_LENGTH,
+            help_text=_("3 to 30 Latin letters, digits, “-” or “_”. You sign in with it."),
+            widget=forms.TextInput({"autocomplete": "username", "autocapitalize": "none"}),
+        )
+
+    def clean(self, value: Any) -> str:
+        return identity.clean_user_id(super().clean(value))
+
+
+class AddressField(forms.CharField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            label=_("E-mail address"),
+            max_length=identity.ADDRESS_MAX_LENGTH,
+            widget=forms.EmailInput({"autocomplete": "email", "placeholder": "name@example.com"}),
+            **kwargs,
+        )
+
+    def clean(self, value: Any) -> str:
+        return identity.clean_address(super().clean(value))
+
+
+class NameField(forms.CharField):
+    def __init__(self) -> None:
+        super().__init__(
+            label=_("Name"),
+            max_length=identity.NAME_MAX_LENGTH,
+            widget=forms.TextInput({"autocomplete": "name"}),
+        )
+
+    def clean(self, value: Any) -> str:
+        return identity.clean_name(super().clean(value))
+
+
+class PasswordField(forms.CharField):
+    """The password of an account that exists: as typed, within bounds."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            label=_("Password"),
+            strip=False,
+            widget=forms.PasswordInput({"autocomplete": "current-password"}),
+            **kwargs,
+        )
+        passwords.limit(self)
+
+
+class NewPasswordMixin(auth_forms.SetPasswordMixin):
+    """Gives Django's pairs of new-password fields our bounds."""
+
+    pair: tuple[str, str]
+    fields: dict[str, forms.Field]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in self.pair:
+            passwords.limit(self.fields[name])
+
+
+class RegistrationForm(NewPasswordMixin, forms.Form):
+    pair = ("password1", "password2")
+
+    user_id = UserIdField()
+    name = NameField()
+    email = AddressField(help_text=_("The activation link goes here."))
+    password1, password2 = auth_forms.SetPasswordMixin.create_password_fields()
+
+    field_order = ("user_id", "name", "email", "password1", "password2")
+
+    @sensitive_variables()
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        self.validate_passwords()
+        person = User(**{name: cleaned.get(name, "") for name in ("user_id", "name", "email")})
+        self.validate_password_for_user(person, password_field_name="password1")
+        return cleaned
+
+
+class AddressForm(forms.Form):
+    """Correct the address of a claim, or ask for the activation mail again."""
+
+    email = AddressField()
+
+
+class LoginForm(auth_forms.AuthenticationForm):
+    error_messages = {"invalid_login": texts.LOGIN_FAILED, "inactive": texts.LOGIN_FAILED}
+    username = auth_forms.UsernameField(
+        label=_("ID or e-mail address"),
+        max_length=identity.ADDRESS_MAX_LENGTH,
+        widget=forms.TextInput(
+            {"autocomplete": "username", "autocapitalize": "none", "autofocus": True}
+        ),
+    )
+    password = PasswordField()
+
+    # The person whose password was right but whose account waits for its activation.
+    waiting: User | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Django cuts what is typed to the length of a user_id; an address is longer.
+        self.fields["username"].widget.attrs["maxlength"] = str(identity.ADDRESS_MAX_LENGTH)
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        if user.is_waiting:
+            self.waiting = user
+            raise ValidationError(texts.LOGIN_WAITING, code="waiting")
+        super().confirm_login_allowed(user)
+
+
+class ActivationForm(forms.Form):
+    """In a browser that did not register: the password shows that the registration was yours."""
+
+    password = PasswordField()
+
+    def __init__(self, claim: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.claim = claim
+
+    @sensitive_variables()
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        if not self.claim.check_password(password):
+            raise ValidationError(texts.PASSWORD_WRONG, code="password_wrong")
+        return password
+
+
+class ActivationPasswordForm(NewPasswordMixin, auth_forms.SetPasswordForm):
+    """The mailbox is proven; a new password takes the place of whatever was chosen."""
+
+    pair = ("new_password1", "new_password2")
+
+    def save(self, commit: bool = True) -> User:
+        return accounts.activate(self.user, self.cleaned_data["new_password1"])
+
+
+class ResetRequestForm(auth_forms.PasswordResetForm):
+    email = AddressField()
+
+    def save(self, *, request: Any, **_: Any) -> None:  # type: ignore[override]
+        accounts.request_reset(self.cleaned_data["email"], request.LANGUAGE_CODE)
+
+
+class ResetForm(NewPasswordMixin, auth_forms.SetPasswordForm):
+    pair = ("new_password1", "new_password2")
+
+    def save(self, commit: bool = True) -> User:
+        return accounts.reset_password(self.user, self.cleaned_data["new_password1"])
+
+
+class ChangeForm(NewPasswordMixin, auth_forms.PasswordChangeForm):
+    pair = ("new_password1", "new_password2")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        passwords.limit(self.fields["old_password"])
+
+    def save(self, commit: bool = True) -> User:
+        return accounts.change_password(self.user, self.cleaned_data["new_password1"])

@@ -1,0 +1,101 @@
+"""Unicode is handled here, once: what a person may be called, and where mail may go.
+
+Each function takes what somebody typed and gives what is stored, or raises a ValidationError.
+They are idempotent, so the forms and the door (`accounts`) can both use them.
+"""
+
+import re
+import unicodedata
+
+from django.core.exceptions import ValidationError
+from django.core.validators import EmailValidator
+from django.utils.encoding import punycode
+from django.utils.translation import gettext_lazy as _
+
+USER_ID_MAX_LENGTH = 30
+NAME_MAX_LENGTH = 50
+ADDRESS_MAX_LENGTH = 254  # RFC 5321, a path without its angle brackets
+
+# No dot and no "@": a mail program makes links of what looks like a host, and this name stands in
+# letters that a stranger can have sent to anybody.
+USER_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{2,29}")
+# The plain half of RFC 5321. Quoted local parts are legal, unused, and a source of trouble.
+LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}")
+
+RESERVED_USER_IDS = frozenset(
+    """
+    abuse account accounts activate admin administrator anonymous api assistant bot contact cs
+    csweb cs_web cs-web daemon department developer dev everyone guest guestbook help helpdesk
+    hostmaster info login logout mail mailbox mailer-daemon manager me member moderator news
+    nobody no-reply noreply null office operator owner postmaster professor register registration
+    root security service signin signup site staff static student superuser support sysadmin
+    system team test undefined user username users webmaster www
+    """.split()
+)
+
+_address_is_valid = EmailValidator(_("Enter a valid e-mail address, such as name@example.com."))
+
+
+def clean_user_id(typed: str, *, allow_reserved: bool = False) -> str:
+    """The login name: Latin letters, digits, `-` and `_`; full-width forms become plain."""
+    user_id = unicodedata.normalize("NFKC", typed).strip()
+    if not USER_ID.fullmatch(user_id):
+        raise ValidationError(
+            _(
+                "Use 3 to 30 Latin letters, digits, “-” or “_”, beginning with a letter, "
+                "such as hong-gildong."
+            ),
+            code="user_id_invalid",
+        )
+    if not allow_reserved and user_id.lower() in RESERVED_USER_IDS:
+        raise ValidationError(
+            _("This ID is kept for the site itself. Please choose another."),
+            code="user_id_reserved",
+        )
+    return user_id
+
+
+def clean_address(typed: str) -> str:
+    """A mailbox, in ASCII: the domain in lower case and punycode, the local part as it is."""
+    address = unicodedata.normalize("NFKC", typed).strip()
+    local, at, domain = address.rpartition("@")
+    try:
+        address = f"{local}{at}{punycode(domain.lower())}"
+    except UnicodeError:
+        address = ""
+    # The validator ignores case as Unicode does: to it, "ı" is an "I". LOCAL_PART is stricter.
+    _address_is_valid(address)
+    if len(address) > ADDRESS_MAX_LENGTH or not LOCAL_PART.fullmatch(local):
+        raise ValidationError(_address_is_valid.message, code=_address_is_valid.code)
+    return address
+
+
+def clean_name(typed: str) -> str:
+    """A person's name in any script, on one line."""
+    name = " ".join(unicodedata.normalize("NFC", typed).split())
+    if not name or any(unicodedata.category(char) in FORBIDDEN_IN_NAMES for char in name):
+        raise ValidationError(
+            _("Enter your name as it should be shown, without special characters."),
+            code="name_invalid",
+        )
+    if len(name) > NAME_MAX_LENGTH:
+        raise ValidationError(_("Use at most 50 characters."), code="name_too_long")
+    return name
+
+
+# Control and format characters (which can turn text around), surrogates, private use, unassigned.
+FORBIDDEN_IN_NAMES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+
+
+def find_user_id(typed: str) -> str:
+    """What was typed as a login name, in the form to look for; empty if it cannot be one."""
+    user_id = unicodedata.normalize("NFKC", typed).strip()
+    return user_id if USER_ID.fullmatch(user_id) else ""
+
+
+def find_address(typed: str) -> str:
+    """What was typed as an address, in the form to look for; empty if it cannot be one."""
+    try:
+        return clean_address(typed)
+    except ValidationError:
+        return ""

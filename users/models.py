@@ -1,0 +1,194 @@
+"""The person. Writes go through `users.accounts`, nowhere else."""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
+
+from users import identity, passwords
+
+
+class State(models.TextChoices):
+    WAITING = "waiting", _("waiting for activation")
+    ACTIVE = "active", _("active")
+    DISABLED = "disabled", _("disabled")
+
+
+class Level(models.TextChoices):
+    DEVELOPER = "0", _("developer")
+    MANAGER = "1", _("manager")
+    MEMBER = "2", _("member")
+    GUEST = "3", _("guest")
+
+
+# The three states, as the database sees them. `activated_at` never goes back to null.
+WAITING = Q(is_active=False, activated_at__isnull=True)
+ACTIVE = Q(is_active=True, activated_at__isnull=False)
+DISABLED = Q(is_active=False, activated_at__isnull=False)
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    def waiting(self) -> "UserQuerySet":
+        """Claims, expired ones too: those live until somebody wants their name."""
+        return self.filter(WAITING)
+
+    def activated(self) -> "UserQuerySet":
+        """Accounts that own their address: active or disabled."""
+        return self.filter(activated_at__isnull=False)
+
+    def at_address(self, address: str) -> "UserQuerySet":
+        """Everybody at an address. Stored addresses are ASCII, so LOWER is the same everywhere."""
+        return self.alias(address_key=Lower("email")).filter(address_key=address.lower())
+
+    def named(self, user_id: str) -> "UserQuerySet":
+        return self.alias(user_id_key=Lower("user_id")).filter(user_id_key=user_id.lower())
+
+
+class UserManager(BaseUserManager["User"]):
+    def get_queryset(self) -> UserQuerySet:
+        return UserQuerySet(self.model, using=self._db)
+
+    def waiting(self) -> UserQuerySet:
+        return self.get_queryset().waiting()
+
+    def activated(self) -> UserQuerySet:
+        return self.get_queryset().activated()
+
+    def at_address(self, address: str) -> UserQuerySet:
+        return self.get_queryset().at_address(address)
+
+    def named(self, user_id: str) -> UserQuerySet:
+        return self.get_queryset().named(user_id)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.named(identity.find_user_id(username or "")).get()
+
+    def create_superuser(
+        self, user_id: str, email: str, password: str | None = None, **fields: Any
+    ) -> "User":
+        """The first administrator, from the command line: active at once."""
+        fields = {"level": Level.DEVELOPER, "name": user_id, **fields}
+        user = self.model(
+            user_id=identity.clean_user_id(user_id, allow_reserved=True),
+            email=identity.clean_address(email),
+            is_staff=True,
+            is_superuser=True,
+            is_active=True,
+            activated_at=timezone.now(),
+            **fields,
+        )
+        user.set_password(password)
+        user.full_clean()  # a taken name or address is told in words, not as an IntegrityError
+        user.save(using=self._db)
+        return user
+
+
+def claim_end() -> datetime:
+    """When a claim made now expires."""
+    return timezone.now() + timedelta(seconds=settings.ACTIVATION_TIMEOUT)
+
+
+def site_language() -> str:
+    return settings.LANGUAGE_CODE
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user_id = models.CharField(
+        _("ID"),
+        max_length=identity.USER_ID_MAX_LENGTH,
+        unique=True,
+        error_messages={"unique": _("This ID is taken. Please choose another.")},
+    )
+    email = models.EmailField(_("e-mail address"), max_length=identity.ADDRESS_MAX_LENGTH)
+    name = models.CharField(_("name"), max_length=identity.NAME_MAX_LENGTH)
+    department = models.CharField(_("department"), max_length=50, default="컴퓨터공학부")
+    level = models.CharField(_("level"), max_length=1, choices=Level.choices, default=Level.MEMBER)
+    language = models.CharField(
+        _("language"), max_length=10, choices=settings.LANGUAGES, default=site_language
+    )
+    is_active = models.BooleanField(_("active"), default=False, editable=False)
+    is_staff = models.BooleanField(_("staff"), default=False)
+    activated_at = models.DateTimeField(_("activated"), null=True, editable=False)
+    created_at = models.DateTimeField(_("registered"), default=timezone.now, editable=False)
+    # A claim keeps its user_id until then; without meaning once the account is activated.
+    claim_expires_at = models.DateTimeField(_("claim expires"), default=claim_end, editable=False)
+    # Part of every session's and every reset link's hash: raising it ends them all.
+    session_epoch = models.PositiveIntegerField(default=0, editable=False)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "user_id"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS = ["email"]
+
+    class Meta:
+        verbose_name = _("person")
+        verbose_name_plural = _("people")
+        constraints = [
+            models.CheckConstraint(
+                name="user_active_means_activated",
+                condition=Q(is_active=False) | Q(activated_at__isnull=False),
+            ),
+            models.CheckConstraint(name="user_level_known", condition=Q(level__in=Level.values)),
+            models.UniqueConstraint(
+                Lower("user_id"),
+                name="user_id_unique_ignoring_case",
+                violation_error_message=_("This ID is taken. Please choose another."),
+            ),
+            models.UniqueConstraint(
+                Lower("email"),
+                name="user_address_unique_among_activated",
+                condition=Q(activated_at__isnull=False),
+                violation_error_message=_("An account with this address exists already."),
+            ),
+        ]
+        indexes = [models.Index(Lower("email"), name="user_address_ignoring_case")]
+
+    def __str__(self) -> str:
+        return self.user_id
+
+    @property
+    def state(self) -> State:
+        if self.is_active:
+            return State.ACTIVE
+        return State.DISABLED if self.activated_at else State.WAITING
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.state == State.WAITING
+
+    @property
+    def claim_is_expired(self) -> bool:
+        return self.is_waiting and self.claim_expires_at <= timezone.now()
+
+    def get_full_name(self) -> str:
+        return self.name
+
+    def get_short_name(self) -> str:
+        return self.name
+
+    def set_password(self, raw_password: str | None) -> None:
+        super().set_password(None if raw_password is None else passwords.normalized(raw_password))
+
+    def check_password(self, raw_password: str | None) -> bool:
+        return raw_password is not None and super().check_password(
+            passwords.normalized(raw_password)
+        )
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """As Django's, and with the epoch, so that staff and the person can end all sessions."""
+        return salted_hmac(
+            "users.models.User.session",
+            f"{self.password}{self.session_epoch}",
+            secret=secret,
+            algorithm="sha256",
+        ).hexdigest()

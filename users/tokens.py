@@ -1,0 +1,59 @@
+"""The keys in our links: Django's generators, one for each purpose. Nothing is stored.
+
+A token dies when what it was made for is done: its hash holds the password, the last sign-in and
+the address, and the state of the account decides who may use it at all (`accounts`).
+"""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.auth.tokens import PasswordResetTokenGenerator, default_token_generator
+from django.utils.crypto import constant_time_compare
+from django.utils.http import base36_to_int
+
+from users.models import User
+
+# The activation link is Django's own generator, whose lifetime is PASSWORD_RESET_TIMEOUT.
+activation = default_token_generator
+
+
+class ResetTokenGenerator(PasswordResetTokenGenerator):
+    """A key for one new password: its own salt, a shorter life, ended with the sessions."""
+
+    key_salt = "users.tokens.reset"
+
+    def check_token(self, user: User | None, token: str | None) -> bool:
+        age = _age(self, token)
+        fresh = age is not None and age <= timedelta(seconds=settings.RESET_TIMEOUT)
+        return fresh and super().check_token(user, token)
+
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
+        return f"{super()._make_hash_value(user, timestamp)}{user.session_epoch}"
+
+
+reset = ResetTokenGenerator()
+
+
+def is_ours(generator: PasswordResetTokenGenerator, user: User | None, token: str | None) -> bool:
+    """Whether we made this token for this person as he is now, however long ago."""
+    if user is None or not token or _age(generator, token) is None:
+        return False
+    made = base36_to_int(token.split("-")[0])
+    # Django has no public name for this; its check_token() cannot tell "expired" from "forged".
+    make = generator._make_token_with_timestamp
+    return any(
+        constant_time_compare(make(user, made, secret), token)
+        for secret in [generator.secret, *generator.secret_fallbacks]
+    )
+
+
+def _age(generator: PasswordResetTokenGenerator, token: str | None) -> timedelta | None:
+    """How long ago the token says it was made; None if it is no token at all."""
+    stamp, dash, _ = (token or "").partition("-")
+    try:
+        made = base36_to_int(stamp) if dash else None
+    except ValueError:
+        return None
+    if made is None:
+        return None
+    return timedelta(seconds=generator._num_seconds(generator._now()) - made)

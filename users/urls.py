@@ -1,0 +1,53 @@
+"""The addresses of every flow; name, view, template, letter, test and document share one stem."""
+
+from django.urls import path
+
+from users.views import activate, language, login, password, register
+
+app_name = "users"
+
+urlpatterns = [
+    path("register/", register.RegisterView.as_view(), name="register"),
+    path("register/success/", register.RegisterSuccessView.as_view(), name="register_success"),
+    path("register/address/", register.RegisterAddressView.as_view(), name="register_address"),
+    path("register/resend/", register.register_resend, name="register_resend"),
+    path("register/cancel/", register.register_cancel, name="register_cancel"),
+    path("activate/resend/", activate.ActivateResendView.as_view(), name="activate_resend"),
+    path(
+        "activate/<uidb64>/password/",
+        activate.ActivatePasswordView.as_view(),
+        name="activate_password",
+    ),
+    path(
+        "activate/<uidb64>/decline/",
+        activate.ActivateDeclineView.as_view(),
+        name="activate_decline",
+    ),
+    path("activate/<uidb64>/renew/", activate.ActivateRenewView.as_view(), name="activate_renew"),
+    path("activate/<uidb64>/<token>/", activate.ActivateView.as_view(), name="activate"),
+    path("login/", login.LoginView.as_view(), name="login"),
+    path("logout/", login.LogoutView.as_view(), name="logout"),
+    path("password/reset/", password.PasswordResetView.as_view(), name="password_reset"),
+    path(
+        "password/reset/sent/",
+        password.PasswordResetSentView.as_view(),
+        name="password_reset_sent",
+    ),
+    path(
+        "password/reset/done/",
+        password.PasswordResetDoneView.as_view(),
+        name="password_reset_done",
+    ),
+    path(
+        "password/reset/<uidb64>/renew/",
+        password.PasswordResetRenewView.as_view(),
+        name="password_reset_renew",
+    ),
+    path(
+        "password/reset/<uidb64>/<token>/",
+        password.PasswordResetConfirmView.as_view(),
+        name="password_reset_confirm",
+    ),
+    path("password/change/", password.PasswordChangeView.as_view(), name="password_change"),
+    path("language/", language.choose_language, name="language"),
+]

@@ -1,0 +1,29 @@
+"""Sign in and out: Django's views, with our form."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import views as auth_views
+from django.http import HttpRequest, HttpResponse
+
+from users import claims, texts
+from users.forms import LoginForm
+
+
+class LoginView(auth_views.LoginView):
+    template_name = "users/login.html"
+    authentication_form = LoginForm
+    redirect_authenticated_user = True
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        if form.waiting:
+            # The right password makes this browser as good as the one that registered.
+            claims.remember(self.request, form.waiting)
+        return self.render_to_response(self.get_context_data(form=form, waiting=form.waiting))
+
+
+class LogoutView(auth_views.LogoutView):
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = super().post(request, *args, **kwargs)
+        messages.success(request, texts.SIGNED_OUT)
+        return response

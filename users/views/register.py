@@ -1,0 +1,90 @@
+"""Register: a form, a claim, and the page that says where the mail goes."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+from django.views.generic import FormView
+
+from users import accounts, claims, texts
+from users.forms import AddressForm, RegistrationForm
+from users.views.pages import VisitorsOnly
+
+
+@method_decorator(sensitive_post_parameters(), name="dispatch")
+class RegisterView(VisitorsOnly, FormView):
+    template_name = "users/register.html"
+    form_class = RegistrationForm
+
+    def form_valid(self, form: RegistrationForm) -> HttpResponse:
+        typed = form.cleaned_data
+        earlier = claims.of_browser(self.request)
+        try:
+            claim = accounts.register(
+                user_id=typed["user_id"],
+                email=typed["email"],
+                name=typed["name"],
+                password=typed["password1"],
+                language=self.request.LANGUAGE_CODE,
+                replacing=earlier.pk if earlier else None,
+            )
+        except accounts.UserIdTaken:
+            form.add_error("user_id", texts.USER_ID_TAKEN)
+            return self.form_invalid(form)
+        claims.remember(self.request, claim)
+        messages.success(self.request, texts.REGISTERED)
+        return redirect("users:register_success")
+
+
+@method_decorator(never_cache, name="dispatch")
+class RegisterSuccessView(FormView):
+    """ "Your mail is on its way": for the browser that registered, and for nobody else."""
+
+    template_name = "users/register_success.html"
+    form_class = AddressForm
+    http_method_names = ["get", "head", "options"]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(claim=_claim(self.request), **kwargs)
+
+
+class RegisterAddressView(RegisterSuccessView):
+    """Correct the address; a mistake in it shows the same page again."""
+
+    http_method_names = ["post"]
+
+    def form_valid(self, form: AddressForm) -> HttpResponse:
+        try:
+            accounts.correct_address(_claim(self.request), form.cleaned_data["email"])
+        except accounts.LinkSpent:
+            raise PermissionDenied(texts.NOT_YOUR_REGISTRATION) from None
+        messages.success(self.request, texts.ADDRESS_CORRECTED)
+        return redirect("users:register_success")
+
+
+@require_POST
+def register_resend(request: HttpRequest) -> HttpResponse:
+    accounts.resend_activation(_claim(request))
+    messages.success(request, texts.ACTIVATION_SENT_AGAIN)
+    return redirect("users:register_success")
+
+
+@require_POST
+def register_cancel(request: HttpRequest) -> HttpResponse:
+    accounts.cancel(_claim(request))
+    claims.forget(request)
+    messages.success(request, texts.CANCELLED)
+    return redirect("home")
+
+
+def _claim(request: HttpRequest) -> Any:
+    claim = claims.of_browser(request)
+    if claim is None:
+        raise PermissionDenied(texts.NOT_YOUR_REGISTRATION)
+    return claim
