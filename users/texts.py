@@ -11,11 +11,9 @@ ADDRESS_CORRECTED = _("The activation mail is on its way to the corrected addres
 CANCELLED = _("Your registration was cancelled. Nothing of it is kept.")
 DECLINED = _("Thank you. The registration was cancelled, and we will not write to you about it.")
 ACTIVATED = _("Your e-mail address is verified. Welcome!")
-ACTIVATION_FAILED = _("Mail verification failed.")
 ACTIVATION_REQUESTED = _(
     "If a registration waits for this address, its activation mail is on its way."
 )
-RESET_REQUESTED = _("If there is an account for this address, a mail is on its way.")
 NEW_LINK_SENT = _("A new link is on its way to your mailbox.")
 PASSWORD_CHANGED = _("Your password was changed. Other devices were signed out.")
 SIGNED_OUT = _("You are signed out.")
@@ -27,4 +25,3 @@ PASSWORD_WRONG = _("That is not the password of this account.")
 NOT_YOUR_REGISTRATION = _(
     "This page is open only to the browser that registered, until the account is activated."
 )
-LANGUAGE_CHANGED = _("The site now speaks English.")

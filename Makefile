@@ -1,0 +1,37 @@
+# Everything a developer types. The work is in scripts/, which needs nothing but Python 3.11.
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV_PYTHON = .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format messages dev
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1 - /p' Makefile
+
+run: ## set everything up and start the site (PORT=8001 for another port)
+	@$(PYTHON) scripts/run.py $(PORT)
+
+test: ## run the tests (ARGS="-k login" for some of them)
+	@$(PYTHON) scripts/test.py $(ARGS)
+
+lint: dev ## check style and types
+	$(VENV_PYTHON) -m ruff check
+	$(VENV_PYTHON) -m ruff format --check
+	$(VENV_PYTHON) -m mypy
+
+format: dev ## mend the style
+	$(VENV_PYTHON) -m ruff check --fix
+	$(VENV_PYTHON) -m ruff format
+
+# Files without line numbers: translators see where a text is from, and moving a line changes no .po.
+# makemessages already passes over every name with a leading dot, .venv too.
+# The settings of the tests, because a fresh clone has no secrets.json yet.
+messages: export DJANGO_SETTINGS_MODULE = tests.settings
+messages: dev ## collect texts for translation, and compile them (needs gettext)
+	$(VENV_PYTHON) manage.py makemessages --locale ko --locale zh_Hant --no-obsolete --add-location file --ignore tests --ignore bench --ignore scripts
+	@$(PYTHON) scripts/environment.py
+
+dev: # .venv with the tools of the targets above
+	@$(PYTHON) scripts/environment.py

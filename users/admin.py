@@ -1,0 +1,156 @@
+"""People, for staff: who they are, what state they are in, and what may be done about it.
+
+Staff starts things; what only the person may do (prove a mailbox, choose a password) stays his.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from mail.models import Mail
+from users import accounts
+from users.models import ACTIVE, DISABLED, WAITING, State, User
+
+admin.site.site_header = admin.site.site_title = _("Department of Computer Science and Engineering")
+admin.site.unregister(Group)  # levels say who somebody is; groups would be a second truth
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return State.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        condition = {"waiting": WAITING, "active": ACTIVE, "disabled": DISABLED}
+        return queryset.filter(condition[self.value()]) if self.value() in condition else queryset
+
+
+class LatestMails(admin.TabularInline):
+    model = Mail
+    fields = readonly_fields = ["letter", "state", "created_at", "sent_at", "attempts", "error"]
+    ordering = ["-created_at"]
+    extra = 0
+    can_delete = False
+    verbose_name_plural = _("mails to this person")
+
+    def has_add_permission(self, *args: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *args: Any) -> bool:
+        return False
+
+
+@admin.register(User)
+class UserAdmin(admin.ModelAdmin):
+    list_display = ["user_id", "name", "email", "state", "level", "is_staff", "created_at"]
+    list_filter = [StateFilter, "level", "department", "is_staff"]
+    search_fields = ["user_id", "name", "email"]
+    ordering = ["-created_at"]
+    date_hierarchy = "created_at"
+    list_per_page = 50
+    inlines = [LatestMails]
+    actions = ["resend_activation", "activate", "disable", "send_reset"]
+    fieldsets = [
+        (None, {"fields": ["user_id", "name", "email", "department", "level", "language"]}),
+        (
+            _("State"),
+            {"fields": ["state", "created_at", "claim_expires_at", "activated_at", "last_login"]},
+        ),
+        (_("Rights"), {"fields": ["is_staff", "is_superuser", "user_permissions"]}),
+    ]
+    filter_horizontal = ["user_permissions"]
+    readonly_fields = [
+        # The name and the address are keys of the account: only its owner's flows change them.
+        "user_id",
+        "email",
+        "state",
+        "created_at",
+        "claim_expires_at",
+        "activated_at",
+        "last_login",
+    ]
+
+    @admin.display(description=_("state"))
+    def state(self, user: User) -> str:
+        return str(user.state.label)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Only a superuser gives rights; otherwise staff could give them to itself."""
+        if request.user.is_superuser:
+            return self.readonly_fields
+        return [*self.readonly_fields, "is_staff", "is_superuser", "user_permissions"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # people register; the first administrator comes from createsuperuser
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Staff does not touch the account of a superuser."""
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or not obj.is_superuser or request.user.is_superuser)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        allowed = super().has_delete_permission(request, obj)
+        return allowed and (obj is None or not obj.is_superuser or request.user.is_superuser)
+
+    # The actions
+
+    @admin.action(description=_("Send the activation link again"), permissions=["change"])
+    def resend_activation(self, request: HttpRequest, people: QuerySet[User]) -> None:
+        self._do(request, people, accounts.resend_activation, only=[State.WAITING])
+
+    @admin.action(description=_("Activate without the link"), permissions=["change"])
+    def activate(self, request: HttpRequest, people: QuerySet[User]) -> None:
+        only = [State.WAITING, State.DISABLED]
+        self._do(request, people, accounts.activate_by_staff, only=only)
+
+    @admin.action(
+        description=_("Disable (ends every session; cancels a waiting registration)"),
+        permissions=["change"],
+    )
+    def disable(self, request: HttpRequest, people: QuerySet[User]) -> None:
+        # Nobody locks himself out.
+        others = people.exclude(pk=request.user.pk)
+        self._do(request, others, accounts.disable, only=[State.WAITING, State.ACTIVE])
+
+    @admin.action(description=_("Send a link to choose a new password"), permissions=["change"])
+    def send_reset(self, request: HttpRequest, people: QuerySet[User]) -> None:
+        self._do(request, people, accounts.send_reset, only=[State.ACTIVE])
+
+    def _do(
+        self,
+        request: HttpRequest,
+        people: QuerySet[User],
+        verb: Callable[[User], object],
+        only: list[State],
+    ) -> None:
+        """Does it for everybody in the right state, writes it into the history, says how many."""
+        done = passed_over = 0
+        for person in people:
+            allowed = person.state in only and self.has_change_permission(request, person)
+            try:
+                if not allowed:
+                    raise accounts.LinkSpent
+                verb(person)
+            except accounts.LinkSpent:
+                passed_over += 1
+                continue
+            self.log_change(request, person, verb.__name__)
+            done += 1
+        if done:
+            text = ngettext("Done for %d person.", "Done for %d people.", done)
+            self.message_user(request, text % done, messages.SUCCESS)
+        if passed_over:
+            text = ngettext(
+                "%d person was passed over: not in a state for it, or not yours to change.",
+                "%d people were passed over: not in a state for it, or not yours to change.",
+                passed_over,
+            )
+            self.message_user(request, text % passed_over, messages.WARNING)
