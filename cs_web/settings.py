@@ -31,8 +31,6 @@ ROOT_URLCONF = "cs_web.urls"
 WSGI_APPLICATION = "cs_web.wsgi.application"
 
 INSTALLED_APPS = [
-    "users",  # before the admin: its templates and commands (shell) come first
-    "mail",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -41,6 +39,8 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django_tasks",
+    "mail",
+    "users",
 ]
 
 MIDDLEWARE = [

@@ -29,13 +29,15 @@ class StateFilter(admin.SimpleListFilter):
         return State.choices
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
-        condition = {"waiting": WAITING, "active": ACTIVE, "disabled": DISABLED}
-        return queryset.filter(condition[self.value()]) if self.value() in condition else queryset
+        conditions = {"waiting": WAITING, "active": ACTIVE, "disabled": DISABLED}
+        condition = conditions.get(self.value() or "")
+        return queryset.filter(condition) if condition else queryset
 
 
 class LatestMails(admin.TabularInline):
     model = Mail
-    fields = readonly_fields = ["letter", "state", "created_at", "sent_at", "attempts", "error"]
+    fields = ("letter", "state", "created_at", "sent_at", "attempts", "error")
+    readonly_fields = fields
     ordering = ["-created_at"]
     extra = 0
     can_delete = False
@@ -117,7 +119,7 @@ class UserAdmin(admin.ModelAdmin):
     )
     def disable(self, request: HttpRequest, people: QuerySet[User]) -> None:
         # Nobody locks himself out.
-        others = people.exclude(pk=request.user.pk)
+        others = people.exclude(user_id=request.user.get_username())
         self._do(request, others, accounts.disable, only=[State.WAITING, State.ACTIVE])
 
     @admin.action(description=_("Send a link to choose a new password"), permissions=["change"])

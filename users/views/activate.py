@@ -35,7 +35,7 @@ class ActivationLink(KeyedPage):
         return super().refusal(request, uidb64, token)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        context: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]
+        context: dict[str, Any] = super().get_context_data(**kwargs)
         return {
             **context,
             "claim": self.person,
