@@ -35,12 +35,12 @@ class ActivationLink(KeyedPage):
         return super().refusal(request, uidb64, token)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        context: dict[str, Any] = super().get_context_data(**kwargs)
+        context: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]
         return {
             **context,
             "claim": self.person,
             "same_browser": self.same_browser,
-            "uidb64": self.kwargs["uidb64"],  # type: ignore[attr-defined]
+            "uidb64": self.kwargs["uidb64"],
         }
 
     @property
