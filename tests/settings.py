@@ -22,4 +22,4 @@ STORAGES = {
     **STORAGES,  # noqa: F405
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-STATIC_ROOT = BASE_DIR / "static"  # noqa: F405  collectstatic is not for tests
+WHITENOISE_AUTOREFRESH = True  # collectstatic is not for unit tests
