@@ -22,6 +22,19 @@ POLICY = "; ".join(
 )
 
 
+def read_as_utf8(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
+    """Our forms are UTF-8, whatever a request says of itself.
+
+    In others ("utf-7") half a character comes in, which no page can be written with.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        request.encoding = "utf-8"
+        return get_response(request)
+
+    return middleware
+
+
 def page_policy(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
     """Content-Security-Policy on every answer; a view may have set a stricter one of its own."""
 

@@ -44,6 +44,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "cs_web.middleware.read_as_utf8",
     "django.middleware.security.SecurityMiddleware",
     "cs_web.middleware.page_policy",
     "whitenoise.middleware.WhiteNoiseMiddleware",

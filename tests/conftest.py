@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
 from django.core import mail as django_mail
 from django.core.mail import EmailMultiAlternatives
 from django.test import Client
+from django.utils import timezone
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
 
 from mail import connections, delivery
-from mail.models import Mail
-from users import accounts
+from mail.models import Mail, Suppression
+from users import accounts, tokens
 from users.models import User
 
 PASSWORD = "correct-horse-battery"  # everybody's, so that no story has to say it
@@ -76,6 +80,18 @@ def other_browser(db: None) -> Client:
     return Client(headers={"accept-language": "en"})
 
 
+@pytest.fixture
+def clock(time_machine: Any) -> Callable[[datetime], None]:
+    """Stops the clock at a moment: `clock(timezone.now() + timedelta(hours=25))`."""
+
+    def stop_at(moment: datetime) -> None:
+        # In the site's own zone, because time_machine makes the moment's zone that of the process,
+        # and Django's tokens count in the process's.
+        time_machine.move_to(timezone.localtime(moment), tick=False)
+
+    return stop_at
+
+
 def deliver_all() -> list[EmailMultiAlternatives]:
     """One step of the senders: whatever is due goes out. The letters of this step."""
     before = len(django_mail.outbox)
@@ -100,3 +116,60 @@ def registration(**changes: str) -> dict[str, str]:
         "password2": PASSWORD,
         **changes,
     }
+
+
+def uid(person: User) -> str:
+    return urlsafe_base64_encode(force_bytes(person.pk))
+
+
+def activation_link(claim: User) -> str:
+    """What a letter to this person would hold now, whatever state the account is in."""
+    return f"/users/activate/{uid(claim)}/{tokens.activation.make_token(claim)}/"
+
+
+def reset_link(person: User) -> str:
+    return f"/users/password/reset/{uid(person)}/{tokens.reset.make_token(person)}/"
+
+
+def open_link(browser: Client, link: str) -> str:
+    """Follows a link as a mail program does; the clean address of the page it leads to."""
+    response = browser.get(link)
+    assert response.status_code == 302, response.text
+    return str(response["Location"])
+
+
+@pytest.fixture
+def activation_page(bob: User, browser: Client) -> str:
+    """Bob has opened his link in a browser that did not register. The address of the page."""
+    return open_link(browser, activation_link(bob))
+
+
+@pytest.fixture
+def reset_page(alice: User, browser: Client) -> str:
+    """Alice has opened her link. The address of the page."""
+    return open_link(browser, reset_link(alice))
+
+
+def database() -> list[tuple[Any, ...]]:
+    """Every column of every person, mail and suppression, to compare before and after."""
+    tables = [User.objects, Mail.objects, Suppression.objects]
+    return [row for table in tables for row in table.order_by("pk").values_list()]
+
+
+def sign_in(browser: Client, username: str, password: str = PASSWORD) -> Any:
+    return browser.post("/users/login/", {"username": username, "password": password})
+
+
+def is_signed_in(browser: Client) -> bool:
+    return bool(browser.get("/").wsgi_request.user.is_authenticated)
+
+
+def page_text(response: Any) -> str:
+    """A page without what differs each time: the CSRF tokens."""
+    return re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", response.text)
+
+
+def queries_of(captured: Any) -> list[str]:
+    """The kind of each query: its SQL without the values."""
+    values = re.compile(r"'(?:[^']|'')*'|\b\d+\b|\bs\d+_x\d+\b")  # or a savepoint's name
+    return [values.sub("?", query["sql"]) for query in captured.captured_queries]

@@ -1,11 +1,31 @@
-"""Register: a claim, a mail, and a page that only this browser may open."""
+"""Register: a claim on a name and an address, and a mail."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone, translation
 
 from mail.models import Mail
-from tests.conftest import PASSWORD, deliver_all, link_in, registration
+from tests.conftest import (
+    NEW_PASSWORD,
+    PASSWORD,
+    activation_link,
+    database,
+    deliver_all,
+    link_in,
+    page_text,
+    queries_of,
+    registration,
+)
+from users import accounts, texts
 from users.models import User
+
+LATER = timedelta(hours=24, seconds=1)  # when a claim made now has expired
 
 
 def test_a_visitor_registers_reads_the_mail_and_is_signed_in(browser: Client) -> None:
@@ -27,3 +47,254 @@ def test_a_visitor_registers_reads_the_mail_and_is_signed_in(browser: Client) ->
     assert response.redirect_chain == [("/", 302)]
     assert response.wsgi_request.user == carol
     assert "Your e-mail address is verified." in response.text
+
+
+def test_a_korean_visitor_is_told_in_korean(browser: Client) -> None:
+    korean = {"accept-language": "ko"}
+    response = browser.post("/users/register/", registration(), follow=True, headers=korean)
+    with translation.override("ko"):
+        assert str(texts.REGISTERED) in response.text
+    assert User.objects.get().language == "ko"
+
+
+def test_nobody_registers_himself_as_staff(browser: Client) -> None:
+    ambition = {"level": "0", "is_staff": "on", "is_superuser": "on", "is_active": "on"}
+    ambition |= {"department": "총장실", "activated_at": "2020-01-01"}
+    browser.post("/users/register/", registration(**ambition))
+    carol = User.objects.get()
+    assert carol.is_waiting
+    assert (carol.level, carol.department) == ("2", "컴퓨터공학부")
+    assert (carol.is_staff, carol.is_superuser) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("password", "complaint"),
+    [
+        ("short1!", "too short"),
+        ("password1", "too common"),
+        ("carol2026", "too similar to the ID"),
+        ("carol@example.com", "too similar"),
+        ("csweb1234", "too close to the name of this site"),
+        ("컴퓨터공학123", "too close to the name of this site"),
+        ("x" * 257, "at most 256 characters"),
+    ],
+)
+def test_a_weak_password_is_refused(browser: Client, password: str, complaint: str) -> None:
+    typed = registration(password1=password, password2=password)
+    response = browser.post("/users/register/", typed)
+    assert complaint in response.text
+    assert database() == []
+
+
+def test_two_different_passwords_are_refused(browser: Client) -> None:
+    response = browser.post("/users/register/", registration(password2=NEW_PASSWORD))
+    assert "password fields didn’t match" in response.text
+    assert database() == []
+
+
+# The name
+
+
+@pytest.mark.parametrize("state", ["waiting", "active", "disabled"])
+@pytest.mark.parametrize(
+    "user_id", ["carol", "CAROL", "cAROl", "ｃａｒｏｌ", "ＣＡＲＯＬ", " carol "]
+)
+def test_a_taken_user_id_is_refused_ignoring_case_and_width(
+    browser: Client, cast: Callable[..., User], user_id: str, state: str
+) -> None:
+    cast("carol", state)
+    before = database()
+    typed = registration(user_id=user_id, email="mallory@example.com")
+    response = browser.post("/users/register/", typed)
+    assert response.status_code == 200
+    assert "This ID is taken." in response.text
+    assert database() == before
+    assert browser.get("/users/register/success/").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "user_id", ["admin", "Admin", "ｒｏｏｔ", "no-reply", "cs_web", "POSTMASTER", "developer"]
+)
+def test_a_name_of_the_site_itself_is_refused(browser: Client, user_id: str) -> None:
+    response = browser.post("/users/register/", registration(user_id=user_id))
+    assert "kept for the site itself" in response.text
+    assert database() == []
+
+
+def test_the_same_browser_may_register_again_with_the_same_user_id(browser: Client) -> None:
+    browser.post("/users/register/", registration())
+    [old_letter] = deliver_all()
+    again = browser.post("/users/register/", registration(email="carol@example.net"), follow=True)
+    assert again.redirect_chain == [("/users/register/success/", 302)]
+    assert "carol@example.net" in again.text
+    assert User.objects.get().email == "carol@example.net", "its own claim is replaced"
+
+    assert browser.get(link_in(old_letter)).status_code == 404
+    [new_letter] = deliver_all()
+    assert new_letter.to == ["carol@example.net"]
+    assert browser.get(link_in(new_letter)).status_code == 302
+
+
+def test_a_second_registration_before_the_first_mail_left_sends_only_the_second(
+    browser: Client,
+) -> None:
+    browser.post("/users/register/", registration(email="typo@example.com"))
+    browser.post("/users/register/", registration())
+    assert [letter.to for letter in deliver_all()] == [["carol@example.com"]]
+
+
+def test_a_browser_keeps_its_claim_when_the_next_name_is_taken(
+    browser: Client, alice: User
+) -> None:
+    browser.post("/users/register/", registration())
+    before = database()
+    refused = browser.post("/users/register/", registration(user_id="alice"))
+    assert "This ID is taken." in refused.text
+    assert database() == before, "all or nothing"
+    assert browser.get("/users/register/success/").status_code == 200
+
+
+def test_another_browser_cannot_replace_a_claim(browser: Client, other_browser: Client) -> None:
+    browser.post("/users/register/", registration())
+    before = database()
+    typed = registration(email="mallory@example.com")
+    assert "This ID is taken." in other_browser.post("/users/register/", typed).text
+    assert database() == before
+
+
+def test_the_name_of_an_expired_claim_is_released_and_not_before(
+    browser: Client, bob: User, clock: Any
+) -> None:
+    link, expiry = activation_link(bob), bob.claim_expires_at
+    typed = registration(user_id="BOB")
+    clock(expiry - timedelta(minutes=1))
+    assert "This ID is taken." in browser.post("/users/register/", typed).text
+    assert User.objects.get() == bob
+
+    clock(expiry)
+    assert browser.post("/users/register/", typed).status_code == 302
+    carol = User.objects.get()
+    assert (carol.user_id, carol.email) == ("BOB", "carol@example.com")
+    assert browser.get(link).status_code == 404, "the old link opens nothing of the new claim"
+
+
+@pytest.mark.parametrize("state", ["active", "disabled"])
+def test_the_name_of_an_account_is_never_released(
+    browser: Client, cast: Callable[..., User], clock: Any, state: str
+) -> None:
+    person = cast("carol", state)
+    clock(person.claim_expires_at + timedelta(days=400))
+    typed = registration(email="mallory@example.com")
+    assert "This ID is taken." in browser.post("/users/register/", typed).text
+    assert User.objects.get() == person
+
+
+def test_an_expired_claim_with_another_name_is_left_alone(
+    browser: Client, bob: User, clock: Any
+) -> None:
+    clock(bob.claim_expires_at + timedelta(hours=1))
+    browser.post("/users/register/", registration())
+    assert User.objects.filter(pk=bob.pk).exists()
+
+
+def test_of_two_who_send_the_same_user_id_at_once_the_second_gets_a_form_error(
+    browser: Client, cast: Callable[..., User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rival's claim is written after ours was checked, while our password is being hashed."""
+    hash_password, rivals = User.set_password, ["carol"]
+
+    def slowly(self: User, password: str | None) -> None:
+        while rivals:
+            cast(rivals.pop(), email="rival@example.com")
+        hash_password(self, password)
+
+    monkeypatch.setattr(User, "set_password", slowly)
+    response = browser.post("/users/register/", registration(user_id="Carol"))
+    assert response.status_code == 200
+    assert "This ID is taken." in response.text
+    assert User.objects.get().email == "rival@example.com"
+    assert not Mail.objects.exists()
+
+
+def test_the_door_says_which_error_it_was(alice: User) -> None:
+    with pytest.raises(accounts.UserIdTaken):
+        accounts.register(
+            user_id="ALICE", email="m@example.com", name="M", password=PASSWORD, language="en"
+        )
+
+
+# The address
+
+
+@pytest.mark.parametrize("state", ["active", "disabled"])
+def test_a_taken_address_shows_the_same_page_after_the_same_work(
+    cast: Callable[..., User], state: str
+) -> None:
+    cast("alice", state)
+    pages, queries = [], []
+    for user_id, email in [("carol", "alice@example.com"), ("carla", "carla@example.com")]:
+        browser = Client(headers={"accept-language": "en"})
+        with CaptureQueriesContext(connection) as captured:
+            typed = registration(user_id=user_id, email=email)
+            response = browser.post("/users/register/", typed, follow=True)
+        assert response.redirect_chain == [("/users/register/success/", 302)]
+        pages.append(page_text(response).replace(email, "…").replace(user_id, "…"))
+        queries.append(queries_of(captured))
+    assert pages[0] == pages[1]
+    assert queries[0] == queries[1]
+    assert len(queries[0]) > 3, "something was captured"
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["alice@example.com", "ALICE@example.com", "alice@EXAMPLE.com", "ａｌｉｃｅ＠example.com"],
+)
+def test_the_owner_of_a_taken_address_is_told_and_nobody_gets_a_link(
+    browser: Client, alice: User, email: str
+) -> None:
+    browser.post("/users/register/", registration(email=email))
+    [letter] = deliver_all()
+    assert letter.to == ["alice@example.com"], "the stored address, not the typed one"
+    assert letter.subject == "alice, you already have an account"
+    parts = [str(letter.body), str(letter.alternatives[0][0])]
+    assert not any("/users/activate/" in part for part in parts)
+    assert all("http://127.0.0.1:8000/users/login/" in part for part in parts)
+    assert "carol" not in letter.body, "what a stranger typed does not reach her"
+    assert User.objects.get(user_id="carol").is_waiting
+
+
+def test_a_taken_address_cannot_be_activated_even_with_a_genuine_link(
+    browser: Client, alice: User
+) -> None:
+    browser.post("/users/register/", registration(email="alice@example.com"))
+    link = activation_link(User.objects.get(user_id="carol"))
+    page = browser.get(link, follow=True)
+    before = database()
+    assert browser.post(page.wsgi_request.path).status_code == 404
+    assert database() == before
+
+
+def test_many_claims_to_one_address_may_wait_and_each_gets_its_link(
+    cast: Callable[..., User],
+) -> None:
+    for user_id in ("bob1", "bob2", "bob3"):
+        typed = registration(user_id=user_id, email="bob@example.com")
+        assert Client().post("/users/register/", typed).status_code == 302
+    letters = deliver_all()
+    assert len({link_in(letter) for letter in letters}) == 3
+    assert {tuple(letter.to) for letter in letters} == {("bob@example.com",)}
+    assert User.objects.waiting().at_address("bob@example.com").count() == 3
+
+
+def test_the_letter_for_an_address_lists_the_newest_three_claims(
+    browser: Client, cast: Callable[..., User], clock: Any
+) -> None:
+    now = timezone.now()
+    for minute in range(4):
+        clock(now + timedelta(minutes=minute))
+        cast(f"bob{minute}", "waiting", email="bob@example.com")
+    browser.post("/users/activate/resend/", {"email": "bob@example.com"})
+    [letter] = deliver_all()
+    named = [user_id for user_id in ("bob3", "bob2", "bob1", "bob0") if user_id in letter.body]
+    assert named == ["bob3", "bob2", "bob1"]
+    assert letter.body.count("/users/activate/") == 3

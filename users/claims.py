@@ -1,7 +1,6 @@
 """Which claim this browser made: kept in its session, and good for nothing once it is activated."""
 
 from django.http import HttpRequest
-from django.utils import timezone
 
 from users.models import User
 
@@ -18,9 +17,8 @@ def forget(request: HttpRequest) -> None:
     request.session.pop(SESSION_KEY, None)
 
 
-def of_browser(request: HttpRequest) -> User | None:
-    """The claim, while it waits and has not expired."""
+def of_browser(request: HttpRequest, *, expired_too: bool = False) -> User | None:
+    """The claim, while it waits and has not expired; or has, where a new link revives it."""
     pk = request.session.get(SESSION_KEY)
-    if pk is None:
-        return None
-    return User.objects.waiting().filter(pk=pk, claim_expires_at__gt=timezone.now()).first()
+    claim = User.objects.waiting().filter(pk=pk).first() if pk else None
+    return claim if claim and (expired_too or not claim.claim_is_expired) else None

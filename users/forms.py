@@ -68,11 +68,19 @@ class NewPasswordMixin(auth_forms.SetPasswordMixin):
 
     pair: tuple[str, str]
     fields: dict[str, forms.Field]
+    cleaned_data: dict[str, Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in self.pair:
             passwords.limit(self.fields[name])
+
+    def validate_password_for_user(self, user: User, password_field_name: str = "") -> None:
+        # As it will be stored: 한 in pieces is three characters, and no harder to guess.
+        typed = self.cleaned_data.get(password_field_name)
+        if typed:
+            self.cleaned_data[password_field_name] = passwords.normalized(typed)
+        super().validate_password_for_user(user, password_field_name)
 
 
 class RegistrationForm(NewPasswordMixin, forms.Form):

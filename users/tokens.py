@@ -50,10 +50,10 @@ def is_ours(generator: PasswordResetTokenGenerator, user: User | None, token: st
 def _age(generator: PasswordResetTokenGenerator, token: str | None) -> timedelta | None:
     """How long ago the token says it was made; None if it is no token at all."""
     stamp, dash, _ = (token or "").partition("-")
+    if not dash:
+        return None
     try:
-        made = base36_to_int(stamp) if dash else None
-    except ValueError:
+        made = base36_to_int(stamp)
+        return timedelta(seconds=generator._num_seconds(generator._now()) - made)
+    except (ValueError, OverflowError):  # no number, or a moment beyond every calendar
         return None
-    if made is None:
-        return None
-    return timedelta(seconds=generator._num_seconds(generator._now()) - made)

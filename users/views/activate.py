@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.utils import translation
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
@@ -52,6 +53,7 @@ class ActivationLink(KeyedPage):
         login(self.request, user)
         self.forget_key()
         claims.forget(self.request)
+        translation.activate(user.language)  # the next page is in it, and shows the message
         messages.success(self.request, texts.ACTIVATED)
         return redirect("home")
 

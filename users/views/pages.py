@@ -51,9 +51,9 @@ class KeyedPage(View):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = self.refusal(request, **kwargs) or super().dispatch(request, *args, **kwargs)
         add_never_cache_headers(response)
-        # No path leaves this page. Not "no-referrer": with it a browser sends "Origin: null", and
-        # the check against forged forms would refuse the page's own.
-        response.headers["Referrer-Policy"] = "strict-origin"
+        # Nothing goes to another site. Not "no-referrer": with it a browser sends "Origin: null",
+        # and the check against forged forms would refuse the page's own.
+        response.headers["Referrer-Policy"] = "same-origin"
         response.headers["X-Robots-Tag"] = "noindex"
         return response
 

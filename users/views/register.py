@@ -70,7 +70,8 @@ class RegisterAddressView(RegisterSuccessView):
 
 @require_POST
 def register_resend(request: HttpRequest) -> HttpResponse:
-    accounts.resend_activation(_claim(request))
+    # The login form offers it to whoever knows the password, however late he comes.
+    accounts.resend_activation(_claim(request, expired_too=True))
     messages.success(request, texts.ACTIVATION_SENT_AGAIN)
     return redirect("users:register_success")
 
@@ -83,8 +84,8 @@ def register_cancel(request: HttpRequest) -> HttpResponse:
     return redirect("home")
 
 
-def _claim(request: HttpRequest) -> Any:
-    claim = claims.of_browser(request)
+def _claim(request: HttpRequest, *, expired_too: bool = False) -> Any:
+    claim = claims.of_browser(request, expired_too=expired_too)
     if claim is None:
         raise PermissionDenied(texts.NOT_YOUR_REGISTRATION)
     return claim

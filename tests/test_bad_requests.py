@@ -1,0 +1,255 @@
+"""Bad requests: wrong methods, encodings, cookies, hosts, and forms of other sites."""
+
+import re
+import urllib.parse
+from itertools import product
+
+import pytest
+from django.test import Client, override_settings
+from django.urls import URLPattern, reverse
+
+from mail.models import Mail
+from tests.conftest import (
+    NEW_PASSWORD,
+    PASSWORD,
+    activation_link,
+    database,
+    deliver_all,
+    is_signed_in,
+    registration,
+    reset_link,
+    sign_in,
+    uid,
+)
+from users import accounts, urls
+from users.models import User
+
+NEW = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+
+# Encodings and bodies
+
+CHARSETS = ["utf-7", "utf-16", "unicode-escape", "raw-unicode-escape", "no-such-thing", ""]
+
+
+@pytest.mark.parametrize("charset", CHARSETS)
+@pytest.mark.parametrize("path", ["/users/register/", "/users/login/"])
+@pytest.mark.parametrize("method", ["get", "post", "put"])
+def test_half_a_character_does_not_come_in_by_another_encoding(
+    browser: Client, path: str, charset: str, method: str
+) -> None:
+    """In UTF-7 "+2AA-" is a lone surrogate, which no page can be written with."""
+    fields = ("user_id", "name", "email", "username", "next", "password", "password1", "password2")
+    part = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n+2AA-\\ud800\r\n'
+    body = "".join(part.format(field) for field in fields) + "--x--\r\n"
+    content_type = f"multipart/form-data; boundary=x; charset={charset}"
+    response = browser.generic(
+        method.upper(), f"{path}?next=+2AA-%5cud800", body, content_type=content_type
+    )
+    assert response.status_code < 500
+    assert database() == []
+
+
+@pytest.mark.xfail(strict=True, reason="Django 5.2.19 fails before any middleware could help")
+@pytest.mark.parametrize("charset", ["rot13", "base64"])
+def test_an_encoding_that_is_none_of_text_is_refused(browser: Client, charset: str) -> None:
+    kind = f"text/plain; charset={charset}"
+    response = browser.generic("GET", "/users/login/?next=/", "some body", content_type=kind)
+    assert response.status_code < 500
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"\xff\xfe\x00=%ff%fe&user_id=%ed%a0%80", "application/x-www-form-urlencoded"),
+        (b"user_id=x", "application/x-www-form-urlencoded; charset=utf-16"),
+        (b"not multipart at all", "multipart/form-data; boundary=x"),
+        (b"--x", "multipart/form-data"),
+        (b"--x\r\n\r\n", "multipart/form-data; boundary=" + "x" * 500),
+        (b"{}", "application/json"),
+        (
+            b"&".join(b"a%d=1" % number for number in range(2000)),
+            "application/x-www-form-urlencoded",
+        ),
+        (b"user_id=" + b"x" * 3_000_000, "application/x-www-form-urlencoded"),
+    ],
+    ids=[
+        "broken UTF-8",
+        "UTF-16",
+        "garbage",
+        "no boundary",
+        "long boundary",
+        "JSON",
+        "many",
+        "3 MB",
+    ],
+)
+@pytest.mark.parametrize("path", ["/users/register/", "/users/login/", "/users/password/reset/"])
+def test_a_body_that_is_no_form_is_refused(
+    browser: Client, path: str, body: bytes, content_type: str
+) -> None:
+    response = browser.generic("POST", path, body, content_type=content_type)
+    assert response.status_code in (200, 400)
+    assert database() == []
+
+
+# Every address, with every method
+
+
+def every_path(person: User) -> list[str]:
+    known = {"uidb64": uid(person), "token": "open"}
+    paths = []
+    for pattern in urls.urlpatterns:
+        assert isinstance(pattern, URLPattern)
+        names = pattern.pattern.converters
+        paths.append(reverse(f"users:{pattern.name}", kwargs={n: known[n] for n in names}))
+    return paths
+
+
+VISITORS = ["visitor", "bob with his link", "alice with her link"]
+FEWER = [("visitor", method) for method in ("head", "options", "patch", "trace")]
+
+
+@pytest.mark.parametrize(("who", "method"), [*FEWER, *product(VISITORS, ["get", "put", "delete"])])
+def test_only_post_changes_anything(alice: User, bob: User, method: str, who: str) -> None:
+    person = alice if who.startswith("alice") else bob
+    browser = Client(headers={"accept-language": "en"})
+    if who.startswith("bob"):
+        sign_in(browser, "bob")
+        browser.get(activation_link(bob))
+    if who.startswith("alice"):
+        browser.force_login(alice)
+        alice.refresh_from_db()
+        browser.get(reset_link(alice))
+    before = database()
+    form = urllib.parse.urlencode(registration() | NEW | {"username": "alice", "language": "ko"})
+    for path in every_path(person):
+        if method in ("put", "patch", "delete"):
+            kind = "application/x-www-form-urlencoded"
+            response = getattr(browser, method)(path, form, content_type=kind)
+        else:
+            response = getattr(browser, method)(path)
+        assert response.status_code in (200, 302, 403, 404, 405), path
+        assert database() == before, path
+        if method in ("patch", "delete", "trace") and response.status_code not in (302, 404):
+            assert response.status_code == 405, path
+        if method == "trace":
+            assert "sessionid" not in response.text
+    assert is_signed_in(browser) == who.startswith("alice")
+
+
+@pytest.mark.parametrize("who", VISITORS)
+def test_a_form_from_another_site_is_refused(alice: User, bob: User, who: str) -> None:
+    person = alice if who.startswith("alice") else bob
+    browser = Client(enforce_csrf_checks=True, headers={"accept-language": "en"})
+    if who.startswith("bob"):
+        browser.get(activation_link(bob))
+    if who.startswith("alice"):
+        browser.force_login(alice)
+        alice.refresh_from_db()
+        browser.get(reset_link(alice))
+    before = database()
+    typed = registration() | NEW | {"username": "alice", "password": PASSWORD, "language": "ko"}
+    for path in every_path(person):
+        response = browser.post(path, typed)
+        assert response.status_code == 403, path
+        assert "Please send the form again" in response.text
+        forged = browser.post(path, typed | {"csrfmiddlewaretoken": "x" * 64})
+        assert forged.status_code == 403, path
+    assert database() == before
+    assert is_signed_in(browser) == who.startswith("alice")
+
+
+def test_a_form_of_ours_passes_the_same_check(db: None) -> None:
+    """Otherwise the test above would show nothing."""
+    browser = Client(enforce_csrf_checks=True)
+    page = browser.get("/users/register/").text
+    found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+    assert found
+    typed = registration(csrfmiddlewaretoken=found[1])
+    assert browser.post("/users/register/", typed).status_code == 302
+
+
+def test_a_browser_without_cookies_is_told_so_by_a_link(browser: Client, bob: User) -> None:
+    address = browser.get(activation_link(bob))["Location"]
+    browser.cookies.clear()
+    response = browser.get(address)
+    assert response.status_code == 404
+    assert "Your browser blocks cookies" in response.text
+
+
+@pytest.mark.parametrize("value", ["x" * 8, "../../etc", "a" * 4000, "'; --", "\x01", "É"])
+@pytest.mark.parametrize("name", ["sessionid", "csrftoken", "django_language", "messages"])
+def test_a_forged_cookie_is_nobody(browser: Client, alice: User, name: str, value: str) -> None:
+    browser.cookies[name] = value
+    before = database()
+    for path in ("/", "/users/login/", "/users/register/success/"):
+        assert browser.get(path).status_code in (200, 403)
+    assert not is_signed_in(browser)
+    assert database() == before
+
+
+def test_a_claim_in_the_session_that_is_none_is_nobody(browser: Client, bob: User) -> None:
+    sign_in(browser, "bob")
+    accounts.cancel(bob)
+    assert browser.get("/users/register/success/").status_code == 403
+
+
+@pytest.mark.parametrize("language", ["", "x" * 5000, "en\0", "../ko", "zz-ZZ", "ko,en;q=2", "🐴"])
+def test_a_language_that_is_none_is_ignored(browser: Client, alice: User, language: str) -> None:
+    sign_in(browser, "alice")
+    before = database()
+    browser.post("/users/language/", {"language": language, "next": "/"})
+    assert browser.get("/", headers={"accept-language": language.strip("\0🐴")}).status_code == 200
+    assert database() == before
+
+
+# The Host of a request
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "testserver.evil.example", "testserver@evil.example", "a b", "", "[::1"],
+)
+def test_a_foreign_host_is_refused(browser: Client, alice: User, host: str) -> None:
+    for path in ("/", "/users/login/", "/users/password/reset/"):
+        assert browser.get(path, headers={"host": host}).status_code == 400
+        response = browser.post(path, {"email": alice.email}, headers={"host": host})
+        assert response.status_code == 400
+        assert "evil" not in response.text
+    assert not Mail.objects.exists()
+
+
+@override_settings(ALLOWED_HOSTS=["*"])
+def test_every_link_in_every_letter_begins_with_our_own_address(
+    browser: Client, alice: User, bob: User, dora: User
+) -> None:
+    """Even where an operator lets every Host in."""
+    evil = {"host": "evil.example", "x-forwarded-host": "evil.example"}
+    browser.post("/users/register/", registration(), headers=evil)
+    Client().post("/users/register/", registration(user_id="c2", email=alice.email), headers=evil)
+    for email in (alice.email, bob.email, dora.email):
+        browser.post("/users/password/reset/", {"email": email}, headers=evil)
+        browser.post("/users/activate/resend/", {"email": email}, headers=evil)
+    accounts.change_password(alice, NEW_PASSWORD)
+    letters = deliver_all()
+    subjects = {letter.subject.partition(", ")[2] for letter in letters}
+    assert len(subjects) == 4, "each letter is among them"
+    for letter in letters:
+        for part in (str(letter.body), str(letter.alternatives[0][0])):
+            found = re.findall(r"https?://[^\s\"<]+", part)
+            assert found
+            assert all(link.startswith("http://127.0.0.1:8000") for link in found)
+        assert "evil" not in str(letter.message())
+
+
+# The language switch
+
+
+def test_the_language_is_changed_by_post_alone(browser: Client, alice: User) -> None:
+    browser.force_login(alice)
+    before = database()
+    for method in ("get", "head", "put", "delete"):
+        response = getattr(browser, method)("/users/language/?language=ko")
+        assert response.status_code == 405
+    assert database() == before
+    assert "django_language" not in browser.cookies

@@ -1,0 +1,224 @@
+"""The page that says where the mail goes: correct the address, ask again, cancel."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from mail.models import Mail
+from mail.models import State as MailState
+from tests.conftest import (
+    PASSWORD,
+    database,
+    deliver_all,
+    link_in,
+    page_text,
+    registration,
+    sign_in,
+)
+from users import accounts
+from users.models import User
+
+LATER = timedelta(hours=24, seconds=1)  # when a claim made now has expired
+
+
+def test_only_the_browser_that_registered_may_open_the_page(
+    browser: Client, other_browser: Client
+) -> None:
+    browser.post("/users/register/", registration())
+    assert browser.get("/users/register/success/").status_code == 200
+    refused = other_browser.get("/users/register/success/")
+    assert refused.status_code == 403
+    assert "only to the browser that registered" in refused.text
+    assert "carol" not in refused.text
+
+
+def test_the_page_closes_when_the_account_is_activated(
+    browser: Client, other_browser: Client
+) -> None:
+    browser.post("/users/register/", registration())
+    opened = other_browser.get(link_in(deliver_all()[0]), follow=True)
+    other_browser.post(opened.wsgi_request.path, {"password": PASSWORD})
+    assert User.objects.get().is_active
+    assert browser.get("/users/register/success/").status_code == 403
+
+
+def test_the_page_closes_when_the_claim_expires(browser: Client, clock: Any) -> None:
+    now = timezone.now()
+    clock(now)
+    browser.post("/users/register/", registration())
+    clock(now + timedelta(hours=23, minutes=59))
+    assert browser.get("/users/register/success/").status_code == 200
+    clock(now + timedelta(hours=24))
+    assert browser.get("/users/register/success/").status_code == 403
+
+
+def test_the_page_closes_when_the_registration_is_cancelled(browser: Client) -> None:
+    browser.post("/users/register/", registration())
+    browser.post("/users/register/cancel/")
+    assert browser.get("/users/register/success/").status_code == 403
+
+
+def test_the_page_is_never_stored(browser: Client) -> None:
+    browser.post("/users/register/", registration())
+    assert "no-store" in browser.get("/users/register/success/")["Cache-Control"]
+
+
+def test_whoever_knew_the_session_before_does_not_see_the_claim(
+    browser: Client, other_browser: Client
+) -> None:
+    sign_in(browser, "nobody-yet")
+    session = browser.session
+    session["planted"] = True
+    session.save()
+    browser.cookies["sessionid"] = other_browser.cookies["sessionid"] = session.session_key
+    browser.post("/users/register/", registration())
+    assert other_browser.get("/users/register/success/").status_code == 403
+    assert browser.get("/users/register/success/").status_code == 200
+
+
+# The address
+
+
+def test_an_address_corrected_gets_the_mail_and_the_old_link_dies(browser: Client) -> None:
+    browser.post("/users/register/", registration(email="typo@example.com"))
+    [old_letter] = deliver_all()
+    response = browser.post("/users/register/address/", {"email": "carol@EXAMPLE.com"}, follow=True)
+    assert response.redirect_chain == [("/users/register/success/", 302)]
+    assert "to the corrected address" in response.text
+    assert "carol@example.com" in response.text
+    assert "typo@example.com" not in response.text
+
+    assert browser.get(link_in(old_letter)).status_code == 404
+    [letter] = deliver_all()
+    assert letter.to == ["carol@example.com"]
+    assert browser.get(link_in(letter)).status_code == 302
+
+
+def test_correcting_again_and_again_leaves_one_mail_to_send(browser: Client) -> None:
+    browser.post("/users/register/", registration())
+    for number in range(4):
+        browser.post("/users/register/address/", {"email": f"carol{number}@example.com"})
+    assert Mail.objects.filter(state=MailState.PENDING).count() == 1
+    assert [letter.to for letter in deliver_all()] == [["carol3@example.com"]]
+
+
+def test_correcting_to_a_taken_address_shows_the_same_page(browser: Client, alice: User) -> None:
+    browser.post("/users/register/", registration(), follow=True)
+    pages = []
+    for email in ("alice@example.com", "carla@example.com"):
+        response = browser.post("/users/register/address/", {"email": email}, follow=True)
+        pages.append(page_text(response).replace(email, "…"))
+    assert pages[0] == pages[1]
+
+
+def test_correcting_to_a_taken_address_tells_its_owner(browser: Client, alice: User) -> None:
+    browser.post("/users/register/", registration())
+    browser.post("/users/register/address/", {"email": "alice@example.com"})
+    [letter] = deliver_all()
+    assert (letter.to, letter.subject) == (
+        ["alice@example.com"],
+        "alice, you already have an account",
+    )
+
+
+@pytest.mark.parametrize("email", ["", "carol", "carol@", "carol@example", "a b@example.com"])
+def test_a_mistake_in_the_corrected_address_shows_the_page_again(
+    browser: Client, email: str
+) -> None:
+    browser.post("/users/register/", registration())
+    before = database()
+    response = browser.post("/users/register/address/", {"email": email})
+    assert response.status_code == 200
+    assert 'aria-invalid="true"' in response.text
+    assert "carol@example.com" in response.text
+    assert database() == before
+
+
+# Again, or not at all
+
+
+def test_the_mail_can_be_sent_again(browser: Client) -> None:
+    browser.post("/users/register/", registration())
+    [first] = deliver_all()
+    response = browser.post("/users/register/resend/", follow=True)
+    assert response.redirect_chain == [("/users/register/success/", 302)]
+    assert "on its way again" in response.text
+    [second] = deliver_all()
+    assert second.to == first.to
+    assert browser.get(link_in(second)).status_code == 302
+
+
+def test_asking_again_before_the_mail_has_left_posts_no_second(browser: Client) -> None:
+    browser.post("/users/register/", registration())
+    for _ in range(3):
+        browser.post("/users/register/resend/")
+    assert len(deliver_all()) == 1
+
+
+def test_a_cancelled_registration_leaves_nothing(browser: Client) -> None:
+    browser.post("/users/register/", registration())
+    [letter] = deliver_all()
+    response = browser.post("/users/register/cancel/", follow=True)
+    assert response.redirect_chain == [("/", 302)]
+    assert "was cancelled" in response.text
+    assert not User.objects.exists()
+    assert browser.get(link_in(letter)).status_code == 404
+    assert browser.post("/users/register/", registration()).status_code == 302
+
+
+def test_a_cancelled_registration_sends_no_mail_that_still_waits(browser: Client) -> None:
+    browser.post("/users/register/", registration())
+    browser.post("/users/register/cancel/")
+    assert deliver_all() == []
+    assert Mail.objects.get().state == MailState.DROPPED
+
+
+def test_cancelling_never_touches_an_activated_account(browser: Client) -> None:
+    browser.post("/users/register/", registration())
+    carol = accounts.activate(User.objects.get())
+    before = database()
+    assert browser.post("/users/register/cancel/").status_code == 403
+    accounts.cancel(carol)
+    assert database() == before
+
+
+@pytest.mark.parametrize("action", ["address", "resend", "cancel"])
+def test_a_stranger_does_nothing_to_a_registration(
+    browser: Client, other_browser: Client, bob: User, action: str
+) -> None:
+    browser.post("/users/register/", registration())
+    before = database()
+    response = other_browser.post(
+        f"/users/register/{action}/", {"email": "mallory@example.com", "claim": str(bob.pk)}
+    )
+    assert response.status_code == 403
+    assert database() == before
+
+
+@pytest.mark.parametrize("action", ["address", "cancel"])
+def test_an_expired_claim_is_no_longer_the_browsers(
+    browser: Client, clock: Any, action: str
+) -> None:
+    browser.post("/users/register/", registration())
+    before = database()
+    clock(timezone.now() + LATER)
+    response = browser.post(f"/users/register/{action}/", {"email": "new@example.com"})
+    assert response.status_code == 403
+    assert database() == before
+
+
+def test_a_broken_hint_loses_neither_the_page_nor_the_mail(
+    browser: Client, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    def broken(pk: Any) -> None:
+        raise ConnectionError("the broker is away")
+
+    monkeypatch.setattr("mail.tasks.hint", broken)
+    with django_capture_on_commit_callbacks(execute=True) as callbacks:
+        response = browser.post("/users/register/", registration())
+    assert callbacks, "a hint was given"
+    assert response.status_code == 302
+    assert len(deliver_all()) == 1
