@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from email.utils import getaddresses, parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -79,6 +79,16 @@ def _split(value: object) -> object:
     return value
 
 
+def _url_parts(url: str) -> SplitResult:
+    """urlsplit, whose own complaints may repeat a part of a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises, if it is no number
+    except ValueError:
+        raise ValueError("is not a URL; a password in it needs %2F for /, %23 for #") from None
+    return parts
+
+
 Names = Annotated[list[str], BeforeValidator(_split)]
 
 
@@ -117,18 +127,17 @@ class Config(BaseModel):
     @field_validator("SITE_URL")
     @classmethod
     def _site_url_is_an_origin(cls, value: str) -> str:
-        parts = urlsplit(value)
+        parts = _url_parts(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must start with http:// or https:// and name a host")
         if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
             raise ValueError("must be only scheme, host and port: no path, no query, no user")
-        _ = parts.port  # raises a ValueError of its own for a port that is no number
         return f"{parts.scheme}://{parts.netloc}".lower()
 
     @field_validator("DATABASE_URL")
     @classmethod
     def _database_url_is_known(cls, value: str) -> str:
-        if value and urlsplit(value).scheme not in ("sqlite", "postgres", "postgresql"):
+        if value and _url_parts(value).scheme not in ("sqlite", "postgres", "postgresql"):
             raise ValueError("must start with postgres:// or sqlite:///")
         if value:
             dj_database_url.parse(value)
@@ -137,15 +146,17 @@ class Config(BaseModel):
     @field_validator("CACHE_URL")
     @classmethod
     def _cache_url_is_known(cls, value: str) -> str:
-        if value and urlsplit(value).scheme not in ("redis", "rediss", "locmem", "db"):
+        if value and _url_parts(value).scheme not in ("redis", "rediss", "locmem", "db"):
             raise ValueError("must start with redis://, rediss://, locmem:// or db://")
         return value
 
     @field_validator("ADMINS", mode="before")
     @classmethod
     def _admins_are_addresses(cls, value: object) -> object:
-        texts = value if isinstance(value, list) else [value]
-        pairs = [p for p in getaddresses([str(text) for text in texts]) if any(p)]
+        texts: list[Any] = value if isinstance(value, list) else [value]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("must be one text, or a list of texts")
+        pairs = [p for p in getaddresses(texts) if any(p)]
         for _, address in pairs:
             if "@" not in address:
                 raise ValueError(f"{address!r} is no e-mail address")
@@ -161,7 +172,7 @@ class Config(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _start_from_the_preset(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if str(values.get("EMAIL_USE_SSL", "")).lower() in ("1", "true", "yes", "on"):
+        if str(values.get("EMAIL_USE_SSL", "")).lower() in ("1", "true", "yes", "on", "y", "t"):
             values = {"EMAIL_PORT": 465, "EMAIL_USE_TLS": False, **values}
         return {**SMTP_PRESETS.get(str(values.get("EMAIL_SERVICE")), {}), **values}
 
@@ -172,7 +183,9 @@ class Config(BaseModel):
             self.EMAIL_SERVICE = self.EMAIL_SERVICE or "file"
             self.ALLOWED_HOSTS = [*self.ALLOWED_HOSTS, "localhost", "127.0.0.1", "[::1]"]
         if not self.ALLOWED_HOSTS or self.DEBUG:
-            self.ALLOWED_HOSTS = [*self.ALLOWED_HOSTS, self.site_host]
+            # As a browser writes it: an IPv6 address has brackets.
+            host = f"[{self.site_host}]" if ":" in self.site_host else self.site_host
+            self.ALLOWED_HOSTS = [*self.ALLOWED_HOSTS, host]
         login, domain = self.EMAIL_HOST_USER, MAILBOX_DOMAIN.get(self.EMAIL_SERVICE or "")
         if login and domain and "@" not in login:
             self.EMAIL_HOST_USER = login = f"{login}@{domain}"
@@ -247,6 +260,8 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield "SECRET_KEY", "is not random"
     if config.EMAIL_USE_TLS and config.EMAIL_USE_SSL:
         yield "EMAIL_USE_SSL", "TLS and SSL exclude each other: 587 wants TLS, 465 wants SSL"
+    if config.EMAIL_PORT == 465 and config.EMAIL_USE_TLS:
+        yield "EMAIL_USE_TLS", "does not go with port 465, which wants EMAIL_USE_SSL=true alone"
     if config.EMAIL_SERVICE in MAILBOX_DOMAIN:
         for name in ("EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD"):
             if not getattr(config, name):
@@ -305,7 +320,7 @@ def _report(mistakes: dict[str, str], secrets_file: Path | None) -> str:
     where = f"{secrets_file} or the environment" if secrets_file else "the environment"
     lines = [f"The configuration is not right yet. Mend this in {where}:"]
     for name, what in sorted(mistakes.items()):
-        lines.append(f"\n  {name}: {what}.")
+        lines.append(f"\n  {name}: {what}{'' if what.endswith('?') else '.'}")
         if name in EXAMPLES:
             lines.append(f"      for example: {EXAMPLES[name]}")
     return "\n".join(lines)

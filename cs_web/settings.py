@@ -236,7 +236,7 @@ LOGGING = {
             "formatter": "line",
             "filters": ["without_links"],
         },
-        "admins": {"class": "mail.logs.AdminMailHandler", "level": "ERROR"},
+        "admins": {"class": "cs_web.logs.AdminMails", "level": "ERROR"},
     },
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from email.utils import parseaddr
+from email.utils import getaddresses
 
 from django.core.exceptions import ValidationError
 from django.core.mail import BadHeaderError, EmailMultiAlternatives
@@ -25,7 +25,7 @@ def send_mail(
     try:
         drafts = [
             Draft(subject=subject, body=body, html=html or "", from_email=from_email or "")
-            for _ in _checked(subject, recipient_list)
+            for _ in _checked(subject, recipient_list, from_email)
         ]
         with transaction.atomic():
             for recipient, draft in zip(recipient_list, drafts, strict=True):
@@ -38,7 +38,7 @@ def send_mail(
     return len(drafts)
 
 
-def _checked(subject: str, recipient_list: Sequence[str]) -> Sequence[str]:
+def _checked(subject: str, recipient_list: Sequence[str], from_email: str | None) -> Sequence[str]:
     """What is certain to fail is told to the caller, who is a person at a prompt."""
     if isinstance(recipient_list, str):
         raise TypeError('recipient_list is a list, such as ["name@example.com"]')
@@ -46,11 +46,12 @@ def _checked(subject: str, recipient_list: Sequence[str]) -> Sequence[str]:
         raise ValueError("recipient_list is empty: there is nobody to write to")
     if "\n" in subject or "\r" in subject:
         raise BadHeaderError("the subject has a line break")
-    for recipient in recipient_list:
+    for text in [*recipient_list, *filter(None, [from_email])]:
         try:
-            validate_email(parseaddr(recipient)[1])
-        except ValidationError:
-            raise ValueError(f"{recipient!r} is no e-mail address") from None
+            [(_, address)] = getaddresses(text.splitlines())  # a line break makes it two
+            validate_email(address)
+        except (ValueError, ValidationError):
+            raise ValueError(f"{text!r} is no e-mail address") from None
     return recipient_list
 
 

@@ -26,8 +26,8 @@ def send(message: EmailMessage) -> bool:
     backend = kept or get_connection()
     try:
         if not kept:
+            _local.backend = backend  # first: a refused login leaves an open connection to close
             backend.open()
-            _local.backend = backend
         return bool(backend.send_messages([message]))
     except Exception as error:
         dropped = isinstance(error, (smtplib.SMTPServerDisconnected, ConnectionError))

@@ -60,16 +60,18 @@ def explain(error: BaseException) -> tuple[Fault, str]:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, reply = next(iter(error.recipients.values()))
         return _smtp(code, reply, "the recipient was refused")
-    if isinstance(error, smtplib.SMTPSenderRefused):
-        fault, words = _smtp(error.smtp_code, error.smtp_error, "the sender was refused")
-        return (Fault.OURS if fault is Fault.LASTING else fault), words
     if isinstance(error, smtplib.SMTPAuthenticationError):
         _, words = _smtp(error.smtp_code, error.smtp_error, "the login was refused")
         return Fault.OURS, words
     if isinstance(error, smtplib.SMTPServerDisconnected):
         return Fault.PASSING, f"the mail server hung up: {error}"
-    if isinstance(error, smtplib.SMTPResponseException):
+    if isinstance(error, smtplib.SMTPDataError):
         return _smtp(error.smtp_code, error.smtp_error, "the mail server said no")
+    if isinstance(error, smtplib.SMTPResponseException):  # to the sender, the greeting or STARTTLS
+        refused = isinstance(error, smtplib.SMTPSenderRefused)
+        what = "the sender was refused" if refused else "the mail server does not want us"
+        fault, words = _smtp(error.smtp_code, error.smtp_error, what)
+        return (Fault.OURS if fault is Fault.LASTING else fault), words
     if isinstance(error, smtplib.SMTPException):  # no STARTTLS, no AUTH: a wrong setting
         return Fault.OURS, f"the mail server does not offer what the settings ask for: {error}"
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -7,11 +7,12 @@ from django.utils.log import AdminEmailHandler
 
 from mail import send_mail
 
+SUBJECT_MAX_LENGTH = 200  # of a draft; the addresses of pages may be longer
+
 
 class AdminMailHandler(AdminEmailHandler):
     def send_mail(self, subject: Any, message: Any, *args: Any, **kwargs: Any) -> None:
         recipients = [address for _, address in settings.ADMINS]
         if recipients:
-            send_mail(
-                f"{settings.EMAIL_SUBJECT_PREFIX}{subject}", recipients, message, fail_silently=True
-            )
+            subject = f"{settings.EMAIL_SUBJECT_PREFIX}{subject}"[:SUBJECT_MAX_LENGTH]
+            send_mail(subject, recipients, message, fail_silently=True)

@@ -57,8 +57,9 @@ def context(request: HttpRequest) -> dict[str, str]:
 
 @require_safe
 def letter_list(request: HttpRequest) -> HttpResponse:
-    newest = sorted(Path(settings.MAILBOX_DIR).glob("*.eml"), reverse=True)[:LETTERS_SHOWN]
-    return render(request, "mailbox/list.html", {"letters": [_read(path.stem) for path in newest]})
+    names = [file.stem for file in Path(settings.MAILBOX_DIR).glob("*.eml")]
+    newest = sorted(filter(NAME.fullmatch, names), reverse=True)[:LETTERS_SHOWN]
+    return render(request, "mailbox/list.html", {"letters": [_read(name) for name in newest]})
 
 
 @require_safe

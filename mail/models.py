@@ -123,7 +123,10 @@ class Mail(models.Model):
         changes["error"] = error[:ERROR_MAX_LENGTH]
         for name, value in changes.items():
             setattr(self, name, value)
-        return bool(ours.update(**changes))
+        finished = bool(ours.update(**changes))
+        if finished and self.state in (State.SENT, State.DROPPED):
+            Draft.objects.filter(pk=self.pk).delete()  # a failed one can still be read, and mended
+        return finished
 
 
 def _soon(wait: timedelta) -> datetime:

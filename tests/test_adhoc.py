@@ -1,0 +1,238 @@
+"""An operator's own mail: queued from a shell in one line, and refused in plain words."""
+
+import logging
+from collections.abc import Iterator
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core import mail as django_mail
+from django.core.mail import BadHeaderError
+from django.db import DatabaseError
+from django.test import Client
+
+from mail import connections, delivery, outbox, send_mail
+from mail.models import Draft, Mail, State
+from tests.conftest import PASSWORD, deliver_all, registration
+from tests.elsewhere import DEVELOPMENT, Site
+from users import accounts
+
+# The happy path
+
+
+@pytest.mark.django_db
+def test_each_recipient_gets_a_mail_of_his_own_and_the_count_is_returned() -> None:
+    assert send_mail("Holiday", ["a@example.com", "Bob <b@example.com>"], "Closed on Monday.") == 2
+    assert Mail.objects.filter(letter="adhoc", state=State.PENDING).count() == 2
+    assert django_mail.outbox == [], "the caller does not wait for a mail server"
+    letters = deliver_all()
+    assert sorted(letter.to for letter in letters) == [["Bob <b@example.com>"], ["a@example.com"]]
+    assert {letter.subject for letter in letters} == {"Holiday"}
+    assert {letter.body for letter in letters} == {"Closed on Monday."}
+    assert {letter.from_email for letter in letters} == {"컴퓨터공학부 <noreply@127.0.0.1>"}
+
+
+@pytest.mark.django_db
+def test_two_equal_mails_to_one_person_are_two_mails() -> None:
+    assert send_mail("s", ["a@example.com", "a@example.com"], "b") == 2
+    assert send_mail("s", ["a@example.com"], "b") == 1
+    assert len(deliver_all()) == 3
+
+
+@pytest.mark.django_db
+def test_html_goes_beside_the_text_and_a_sender_of_ones_own_is_kept() -> None:
+    send_mail("s", ["a@example.com"], "text", "Dean <dean@example.com>", html="<p>html</p>")
+    [letter] = deliver_all()
+    assert letter.from_email == "Dean <dean@example.com>"
+    assert letter.body == "text"
+    [part] = letter.alternatives
+    assert tuple(part) == ("<p>html</p>", "text/html")
+
+
+# What is kept
+
+
+@pytest.mark.django_db
+def test_a_body_is_kept_only_until_the_mail_is_sent() -> None:
+    send_mail("s", ["a@example.com"], "confidential")
+    assert Draft.objects.get().body == "confidential"
+    deliver_all()
+    assert Mail.objects.get().state == State.SENT
+    assert not Draft.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_body_that_will_never_be_sent_is_not_kept_either() -> None:
+    send_mail("s", ["a@example.com", "b@example.com"], "confidential")
+    first, second = Mail.objects.order_by("pk")
+    claimed = Mail.objects.claim(first.pk)
+    assert claimed is not None
+    claimed.mark_dropped("suppressed by the mail service")
+    assert Draft.objects.get().mail == second, "and the other one's is still there"
+
+
+@pytest.mark.django_db
+def test_a_body_stays_while_the_mail_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(message: Any) -> bool:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(connections, "send", away)
+    send_mail("s", ["a@example.com"], "confidential")
+    deliver_all()
+    assert Mail.objects.get().state == State.PENDING
+    assert Draft.objects.get().body == "confidential"
+
+
+@pytest.mark.django_db
+def test_a_mail_without_its_draft_is_dropped() -> None:
+    send_mail("s", ["a@example.com"], "b")
+    Draft.objects.all().delete()
+    mail = delivery.deliver(Mail.objects.get().pk)
+    assert mail is not None
+    assert mail.state == State.DROPPED
+
+
+# Bad calls
+
+BAD_CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"recipient_list": "a@example.com"}, TypeError, r'is a list, such as \["name@example.com"\]'),
+    ({"recipient_list": []}, ValueError, "there is nobody to write to"),
+    ({"recipient_list": ["nobody"]}, ValueError, "'nobody' is no e-mail address"),
+    ({"recipient_list": [""]}, ValueError, "'' is no e-mail address"),
+    ({"recipient_list": ["a@example.com", "b@"]}, ValueError, "'b@' is no e-mail address"),
+    ({"recipient_list": ["a@example.com, b@example.com"]}, ValueError, "is no e-mail address"),
+    ({"recipient_list": ["a@example.com\nBcc: b@example.com"]}, ValueError, "is no e-mail address"),
+    ({"recipient_list": ["A\r\nBcc: b@c.com <a@b.com>"]}, ValueError, "is no e-mail address"),
+    ({"subject": "Hello\nBcc: b@example.com"}, BadHeaderError, "the subject has a line break"),
+    ({"subject": "Hello\rBcc: b@example.com"}, BadHeaderError, "the subject has a line break"),
+    ({"from_email": "a@example.com\nBcc: b@example.com"}, ValueError, "is no e-mail address"),
+    ({"from_email": "the dean"}, ValueError, "'the dean' is no e-mail address"),
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("wrong", "error", "words"), BAD_CALLS)
+def test_a_bad_call_raises_in_plain_words_and_sends_nothing(
+    wrong: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    call = {"subject": "s", "recipient_list": ["a@example.com"], "body": "b", **wrong}
+    with pytest.raises(error, match=words):
+        send_mail(**call)
+    assert not Mail.objects.exists()
+    assert send_mail(**call, fail_silently=True) == 0
+    assert not Mail.objects.exists()
+    assert not Draft.objects.exists()
+
+
+@pytest.mark.django_db
+def test_when_one_mail_cannot_be_written_down_none_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the operator, who repeats his call, would write twice to the first ones."""
+    real = outbox.post
+
+    def post(letter: str, *, address: str, **fields: Any) -> Mail:
+        if address == "b@example.com":
+            raise DatabaseError("the disk is full")
+        return real(letter, address=address, **fields)
+
+    monkeypatch.setattr(outbox, "post", post)
+    with pytest.raises(DatabaseError):
+        send_mail("s", ["a@example.com", "b@example.com"], "b")
+    assert not Mail.objects.exists()
+
+
+# From the shell
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path, **DEVELOPMENT).migrate()
+
+
+def letters_of(site: Site) -> Iterator[EmailMessage]:
+    for file in (site.folder / "var" / "mailbox").glob("*.eml"):
+        yield message_from_bytes(file.read_bytes(), policy=policy.default)
+
+
+def test_send_mail_is_at_hand_in_the_shell_and_done_when_the_shell_ends(site: Site) -> None:
+    done = site.manage("shell", "-c", "print(send_mail('s', ['a@example.com'], 'b'))")
+    assert done.stdout.splitlines()[-1] == "1", done.stderr
+    assert done.returncode == 0
+    [letter] = letters_of(site)
+    assert (letter["To"], letter["Subject"]) == ("a@example.com", "s")
+
+
+def test_djangos_own_send_mail_works_in_the_shell_too(site: Site) -> None:
+    call = "from django.core import mail; print(mail.send_mail('s', 'b', None, ['a@example.com']))"
+    done = site.manage("shell", "-c", call)
+    assert done.stdout.splitlines()[-1] == "1", done.stderr
+    [letter] = letters_of(site)
+    assert letter["To"] == "a@example.com"
+
+
+def test_a_shell_whose_mail_cannot_leave_says_that_it_waits(site: Site) -> None:
+    """And ends all the same; the row stays for the site."""
+    call = (
+        "from mail import delivery; from mail.engines import threads; import threading; "
+        "delivery.deliver = lambda pk: threading.Event().wait(); "
+        "threads.drain.__defaults__ = (0.1,); threads.Pool.stop.__defaults__ = (0.1,); "
+        "send_mail('s', ['a@example.com'], 'b')"
+    )
+    done = site.manage("shell", "-c", call)
+    assert "Some mail is still waiting" in done.stderr
+    assert done.returncode == 0
+
+
+# Errors go to ADMINS
+
+
+@pytest.fixture
+def broken_site(monkeypatch: pytest.MonkeyPatch, settings: Any, browser: Client) -> Client:
+    def fail(**fields: Any) -> None:
+        raise ZeroDivisionError("x" * 300)
+
+    monkeypatch.setattr(accounts, "register", fail)
+    settings.ADMINS = [("Kim", "kim@example.com"), ("Lee", "lee@example.com")]
+    browser.raise_request_exception = False
+    return browser
+
+
+def test_a_broken_page_is_told_to_every_admin_through_the_outbox(broken_site: Client) -> None:
+    assert broken_site.post("/users/register/", registration()).status_code == 500
+    assert django_mail.outbox == [], "the visitor does not wait for a mail server too"
+    letters = deliver_all()
+    assert sorted(letter.to for letter in letters) == [["kim@example.com"], ["lee@example.com"]]
+    assert letters[0].subject.startswith("[cs_web] ERROR")
+    assert "/users/register/" in letters[0].subject
+    assert "ZeroDivisionError" in str(letters[0].body)
+
+
+def test_the_mail_about_a_broken_page_holds_nobodys_password(broken_site: Client) -> None:
+    broken_site.post("/users/register/", registration())
+    for letter in deliver_all():
+        assert PASSWORD not in str(letter.body)
+
+
+def test_a_long_address_of_a_broken_page_fits_into_the_draft(broken_site: Client) -> None:
+    """PostgreSQL would refuse it, and the alarm would be lost."""
+    logging.getLogger("django.request").error("Internal Server Error: /%s", "x" * 500)
+    limit = Draft._meta.get_field("subject").max_length
+    assert [len(draft.subject) for draft in Draft.objects.all()] == [limit, limit]
+
+
+def test_without_admins_a_broken_page_posts_nothing(broken_site: Client, settings: Any) -> None:
+    settings.ADMINS = []
+    assert broken_site.post("/users/register/", registration()).status_code == 500
+    assert not Mail.objects.exists()
+
+
+def test_the_mail_about_a_broken_link_does_not_hold_the_link(
+    broken_site: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("users.views.pages.bad_link", None)
+    path = "/users/activate/MTIz/cabcde-0123456789abcdef/"
+    assert broken_site.get(path).status_code == 500
+    [letter, _] = deliver_all()
+    assert "/users/activate/MTIz/" in str(letter.body), "enough to see what was wrong"
+    assert "cabcde-0123456789abcdef" not in f"{letter.subject}{letter.body}"

@@ -1,0 +1,378 @@
+"""Delivery: claim, write, send, mark. Whatever goes wrong, the row tells, and the loop goes on."""
+
+import smtplib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from django.core import mail as django_mail
+from django.core.mail import EmailMultiAlternatives
+from django.core.mail.backends.base import BaseEmailBackend
+from django.utils import timezone, translation
+
+from mail import connections, delivery, outbox
+from mail.models import Mail, State, lease
+from mail.registry import Letter, letters
+from tests.elsewhere import DEVELOPMENT, Site
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+USEFUL_FOR = timedelta(hours=2)
+
+BUSY = smtplib.SMTPDataError(451, b"greylisted, try again later")
+NO_SUCH_BOX = smtplib.SMTPRecipientsRefused({"alice@example.com": (550, b"no such box")})
+LOGIN_REFUSED = smtplib.SMTPAuthenticationError(535, b"app password needed")
+
+
+def write_note(mail: Mail) -> EmailMultiAlternatives | None:
+    return EmailMultiAlternatives(translation.get_language(), "a note", to=[mail.address])
+
+
+@pytest.fixture
+def note(db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Mail]:
+    """Posts a note to alice, which somebody writes as he likes."""
+
+    def post(write: Callable[[Mail], Any] = write_note, **fields: Any) -> Mail:
+        monkeypatch.setitem(letters, "note", Letter("note", write, USEFUL_FOR))
+        return outbox.post("note", address="alice@example.com", args={}, **fields)
+
+    return post
+
+
+@pytest.fixture
+def trouble(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """The mail service answers with this error from now on; None mends it."""
+    real = connections.send
+
+    def set_trouble(error: Exception | None) -> None:
+        def send(message: Any) -> bool:
+            if error is None:
+                return real(message)
+            raise error
+
+        monkeypatch.setattr(connections, "send", send)
+
+    return set_trouble
+
+
+@pytest.fixture
+def clock() -> Iterator[Any]:
+    with time_machine.travel(NOON, tick=False) as traveller:
+        yield traveller
+
+
+def deliver(mail: Mail) -> Mail:
+    done = delivery.deliver(mail.pk)
+    assert done is not None, "the row was not ours to send"
+    mail.refresh_from_db()
+    same = ("state", "error", "attempts", "faults", "due", "sent_at")
+    assert all(getattr(done, name) == getattr(mail, name) for name in same)
+    return mail
+
+
+# The claim
+
+
+def test_two_senders_cannot_have_the_same_mail(note: Any) -> None:
+    mail = note()
+    first, second = Mail.objects.claim(mail.pk), Mail.objects.claim(mail.pk)
+    assert first is not None
+    assert first.attempts == 1
+    assert second is None
+
+
+def test_a_mail_is_not_sent_before_it_is_due_nor_after_it_is_done(note: Any, clock: Any) -> None:
+    mail = note()
+    Mail.objects.update(due=NOON + timedelta(seconds=1))
+    assert delivery.deliver(mail.pk) is None
+    clock.shift(1)
+    assert deliver(mail).state == State.SENT
+    clock.shift(timedelta(days=1))
+    assert delivery.deliver(mail.pk) is None
+    assert len(django_mail.outbox) == 1
+
+
+def test_a_mail_that_is_gone_is_nobodys_trouble(note: Any) -> None:
+    mail = note()
+    Mail.objects.all().delete()
+    assert delivery.deliver(mail.pk) is None
+
+
+def test_the_mail_of_a_dead_sender_comes_back_when_its_lease_ends(note: Any, clock: Any) -> None:
+    mail = note()
+    Mail.objects.claim(mail.pk)
+    clock.shift(lease() - timedelta(microseconds=1))
+    assert delivery.overdue() == []
+    clock.shift(timedelta(microseconds=1))
+    assert delivery.overdue() == [mail.pk]
+    assert deliver(mail).attempts == 2
+
+
+@pytest.mark.parametrize("timeout", [1, 10, 120])
+def test_a_lease_is_longer_than_the_slowest_send(settings: Any, timeout: int) -> None:
+    """Greeting, EHLO, STARTTLS, EHLO, AUTH in three steps, MAIL, RCPT, DATA, body; then again."""
+    settings.EMAIL_TIMEOUT = timeout
+    assert lease() >= timedelta(seconds=2 * 11 * timeout)
+
+
+@pytest.mark.parametrize(
+    "verb", ["mark_sent", "mark_failed", "mark_dropped", "retry", "snooze", "retry_after_fault"]
+)
+def test_a_sender_that_slept_past_its_lease_overwrites_nothing(
+    note: Any, clock: Any, verb: str
+) -> None:
+    mail = note()
+    sleeper = Mail.objects.claim(mail.pk)
+    clock.shift(lease())
+    other = Mail.objects.claim(mail.pk)
+    assert sleeper is not None
+    assert other is not None
+    before = Mail.objects.filter(pk=mail.pk).values().get()
+    assert getattr(sleeper, verb)("too late") is False
+    assert Mail.objects.filter(pk=mail.pk).values().get() == before
+    assert other.mark_sent("0100") is True
+
+
+def test_many_senders_at_once_send_each_mail_once(tmp_path: Path) -> None:
+    """Real threads and a real file, with the settings that the site has for it."""
+    site = Site(tmp_path, **DEVELOPMENT).migrate()
+    assert site.story(MANY_SENDERS) == "24\n"
+    assert len(list((site.folder / "var" / "mailbox").glob("*.eml"))) == 24
+
+
+MANY_SENDERS = """
+django.setup()
+from threading import Thread
+from django.db import connections
+from mail import delivery, outbox
+from mail.models import Mail
+
+from django.core.mail import EmailMultiAlternatives
+from datetime import timedelta
+from mail.registry import letter
+
+@letter(useful_for=timedelta(hours=1))
+def note(mail):
+    return EmailMultiAlternatives("note", "note", to=[mail.address])
+
+from mail import tasks
+tasks.hint = lambda pk: None
+pks = [outbox.post("note", address=f"{n}@example.com").pk for n in range(24)]
+
+def send():
+    for pk in pks:
+        delivery.deliver(pk)
+    connections.close_all()
+
+threads = [Thread(target=send) for _ in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join(30)
+print(Mail.objects.filter(state="sent", attempts=1).count())
+"""
+
+
+# What failures mean for the row
+
+
+def test_retries_wait_ever_longer_but_never_for_more_than_a_quarter_of_an_hour(
+    note: Any, trouble: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mail.models.random.uniform", lambda low, high: (low + high) / 2)
+    trouble(BUSY)
+    mail, waits = note(), []
+    while deliver(mail).state == State.PENDING:
+        waits.append((mail.due - timezone.now()).total_seconds())
+        clock.move_to(mail.due)
+    assert waits[:9] == [10, 20, 40, 80, 160, 320, 640, 900, 900]
+    assert mail.attempts == len(waits) + 1
+    assert mail.faults <= 1, "a greylisting server is no fault, however often it answers"
+
+
+def test_what_failed_together_does_not_return_together(note: Any, trouble: Any, clock: Any) -> None:
+    trouble(BUSY)
+    waits = [(deliver(note()).due - NOON).total_seconds() for _ in range(50)]
+    assert len(set(waits)) > 25
+    assert all(7.5 <= wait <= 12.5 for wait in waits)
+
+
+def test_a_fault_of_ours_costs_no_attempt_and_raises_an_alarm(
+    note: Any, trouble: Any, clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    trouble(LOGIN_REFUSED)
+    mail = note()
+    for _ in range(10):
+        deliver(mail)
+        assert (mail.state, mail.attempts, mail.faults) == (State.PENDING, 0, 0)
+        assert timedelta(minutes=3) < mail.due - timezone.now() < timedelta(minutes=7)
+        clock.move_to(mail.due)
+    assert mail.error == "the login was refused: 535 app password needed"
+    assert [record.levelname for record in caplog.records] == ["ERROR"] * 10
+    trouble(None)
+    assert deliver(mail).state == State.SENT
+    assert mail.error == "", "a mail that has arrived shows no old complaint"
+
+
+def test_a_refused_recipient_ends_it_at_once_with_the_servers_words(
+    note: Any, trouble: Any
+) -> None:
+    trouble(NO_SUCH_BOX)
+    mail = deliver(note())
+    assert (mail.state, mail.attempts) == (State.FAILED, 1)
+    assert mail.error == "the recipient was refused: 550 no such box"
+    assert delivery.overdue() == []
+
+
+def test_an_error_nobody_foresaw_is_recorded_and_tried_five_times(
+    note: Any, clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def write(mail: Mail) -> None:
+        raise ZeroDivisionError("of no importance")
+
+    mail = note(write)
+    dues = []
+    while deliver(mail).state == State.PENDING:
+        assert mail.error == "ZeroDivisionError: of no importance"
+        dues.append(mail.due)
+        clock.move_to(mail.due)
+    assert (mail.state, mail.attempts, len(dues)) == (State.FAILED, 5, 4)
+    assert "Traceback" in caplog.text, "a programmer will want to see where"
+
+
+def test_a_crash_in_mid_delivery_counts_as_an_error_nobody_foresaw(note: Any, clock: Any) -> None:
+    """A mail that kills its sender must not kill every sender there will ever be."""
+
+    def write(mail: Mail) -> None:
+        raise ZeroDivisionError
+
+    mail = note(write)
+    for _ in range(4):
+        assert Mail.objects.claim(mail.pk), "and the process dies"
+        clock.shift(lease())
+    assert deliver(mail).state == State.FAILED
+
+
+def test_a_passing_trouble_in_between_starts_the_count_of_faults_anew(
+    note: Any, trouble: Any, clock: Any
+) -> None:
+    mail = note()
+    for error in [ZeroDivisionError(), BUSY, *[ZeroDivisionError()] * 4]:
+        trouble(error)
+        assert deliver(mail).state == State.PENDING
+        clock.move_to(mail.due)
+
+
+def test_an_endless_error_fits_into_the_row(note: Any, trouble: Any) -> None:
+    trouble(smtplib.SMTPDataError(550, b"no " * 1000))
+    assert len(deliver(note()).error) == 500
+
+
+def test_a_letter_that_nobody_knows_any_more_does_not_stop_the_loop(note: Any) -> None:
+    """After a deployment without it, say; the row waits for the deployment that brings it back."""
+    mail = note()
+    Mail.objects.update(letter="forgotten")
+    assert deliver(mail).error == "KeyError: 'forgotten'"
+    assert mail.state == State.PENDING
+
+
+def test_a_mail_is_not_sent_when_it_can_be_of_no_use_any_more(
+    note: Any, trouble: Any, clock: Any
+) -> None:
+    trouble(BUSY)
+    mail = deliver(note())
+    trouble(None)
+    clock.move_to(NOON + USEFUL_FOR + timedelta(seconds=1))
+    assert deliver(mail).state == State.FAILED
+    assert mail.error.startswith("too late to be of use")
+    assert "greylisted" in mail.error, "and the reader learns why it was late"
+    assert django_mail.outbox == []
+
+
+def test_a_mail_is_sent_to_the_last_second_of_its_useful_life(note: Any, clock: Any) -> None:
+    mail = note()
+    clock.shift(USEFUL_FOR)
+    assert deliver(mail).state == State.SENT
+
+
+# What is sent
+
+
+def test_a_letter_that_is_no_longer_needed_is_dropped(note: Any) -> None:
+    mail = deliver(note(lambda mail: None))
+    assert (mail.state, mail.error) == (State.DROPPED, "no longer needed")
+    assert django_mail.outbox == []
+
+
+@pytest.mark.parametrize(
+    "recipients",
+    [
+        {"to": ["a@example.com", "b@example.com"]},
+        {"to": ["a@example.com"], "bcc": ["b@example.com"]},
+        {"to": ["a@example.com"], "cc": ["b@example.com"]},
+        {"to": []},
+    ],
+)
+def test_a_letter_has_exactly_one_recipient(note: Any, recipients: Any) -> None:
+    mail = deliver(note(lambda mail: EmailMultiAlternatives("s", "b", **recipients)))
+    assert "one recipient a mail" in mail.error
+    assert mail.state == State.PENDING
+    assert django_mail.outbox == []
+
+
+def test_a_repeated_mail_carries_the_same_message_id_with_the_name_of_the_site(
+    note: Any, clock: Any, settings: Any
+) -> None:
+    settings.SITE_URL = "https://cs.example.ac.kr:8443"
+    mail = note()
+    deliver(mail)
+    Mail.objects.update(state=State.PENDING, due=NOON)  # a crash between the 250 and our UPDATE
+    deliver(mail)
+    ids = [sent.message()["Message-ID"] for sent in django_mail.outbox]
+    assert ids == [f"<{mail.pk}@cs.example.ac.kr>"] * 2
+
+
+def test_no_out_of_office_reply_is_asked_for(note: Any) -> None:
+    deliver(note())
+    [sent] = django_mail.outbox
+    assert sent.message()["Auto-Submitted"] == "auto-generated"
+    assert sent.message()["X-Auto-Response-Suppress"] == "All"
+
+
+@pytest.mark.parametrize("language", ["ko", "en", "zh-hant"])
+def test_a_letter_is_written_in_its_own_language_whatever_the_thread_speaks(
+    note: Any, language: str
+) -> None:
+    with translation.override("en"):
+        deliver(note(language=language))
+        assert translation.get_language() == "en"
+    assert django_mail.outbox[0].subject == language
+
+
+class Provider(BaseEmailBackend):
+    """Leaves its id as django-ses does."""
+
+    def send_messages(self, email_messages: Any) -> int:
+        for message in email_messages:
+            message.extra_headers["message_id"] = "0100-ses"
+        return len(email_messages)
+
+
+class Blacklist(BaseEmailBackend):
+    """Takes a mail to an address that bounced, and does not send it, as django-ses does."""
+
+    def send_messages(self, email_messages: Any) -> int:
+        return 0
+
+
+def test_the_id_that_bounces_will_name_is_kept(note: Any, settings: Any) -> None:
+    settings.EMAIL_BACKEND = f"{__name__}.Provider"
+    mail = deliver(note())
+    assert (mail.state, mail.provider_id) == (State.SENT, "0100-ses")
+
+
+def test_what_the_service_took_but_will_not_send_is_no_success(note: Any, settings: Any) -> None:
+    settings.EMAIL_BACKEND = f"{__name__}.Blacklist"
+    mail = deliver(note())
+    assert (mail.state, mail.error) == (State.DROPPED, "suppressed by the mail service")
+    assert mail.sent_at is None

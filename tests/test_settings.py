@@ -1,0 +1,97 @@
+"""Settings, in a process of their own: what a wrong configuration prints, what https turns on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.elsewhere import PRODUCTION, Site
+
+SMTP = {"EMAIL_SERVICE": "smtp", "EMAIL_HOST": "smtp.example.ac.kr"}
+
+# Answers to a few requests, without a database and without the manifest of static files.
+BROWSE = """
+import json
+from django.conf import settings
+settings.STORAGES["staticfiles"]["BACKEND"] = (
+    "django.contrib.staticfiles.storage.StaticFilesStorage"
+)
+settings.STATIC_ROOT.mkdir()
+django.setup()
+from django.test import Client
+
+def get(path, **headers):
+    response = client.get(path, headers={"host": "cs.example.ac.kr", **headers})
+    cookies = {name: dict(cookie) for name, cookie in response.cookies.items()}
+    return {"status": response.status_code, "headers": dict(response.headers), "cookies": cookies}
+
+client = Client()
+print(json.dumps({
+    "plain": get("/users/login/"),
+    "proxied": get("/users/login/", x_forwarded_proto="https"),
+    "mailbox": get("/mailbox/", x_forwarded_proto="https"),
+    "session": settings.SESSION_COOKIE_NAME,
+    "session_secure": settings.SESSION_COOKIE_SECURE,
+    "language": settings.LANGUAGE_COOKIE_NAME,
+    "language_secure": settings.LANGUAGE_COOKIE_SECURE,
+}))
+"""
+
+
+def browse(folder: Path, **environment: str) -> Any:
+    engine = {"MAIL_ENGINE": "django_tasks.backends.dummy.DummyBackend"}
+    site = Site(folder, **{**PRODUCTION, **engine, **environment})
+    return json.loads(site.story(BROWSE))
+
+
+def test_a_wrong_configuration_stops_the_start_with_words_only(tmp_path: Path) -> None:
+    done = Site(tmp_path).manage("check", SECRET_KEY="short", SITE_URL="http://cs.example.ac.kr")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    for name in ("SECRET_KEY", "SITE_URL", "EMAIL_SERVICE"):
+        assert f"\n  {name}: " in done.stderr
+    assert not (tmp_path / "site" / "var").exists(), "nothing is made before all is right"
+
+
+def test_a_wrong_file_stops_the_start_with_words_only(tmp_path: Path) -> None:
+    site = Site(tmp_path, **PRODUCTION)
+    (site.folder / "secrets.json").write_text("{")
+    done = site.manage("check")
+    assert done.returncode == 1
+    assert "secrets.json is not valid JSON" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("service", [{}, SMTP], ids=["ses", "smtp"])
+def test_a_production_configuration_passes_djangos_own_checks(
+    service: dict[str, str], tmp_path: Path
+) -> None:
+    done = Site(tmp_path, **PRODUCTION).manage("check", "--deploy", **service)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "System check identified no issues (0 silenced).\n"
+
+
+def test_https_guards_cookies_and_believes_no_stranger_about_it(tmp_path: Path) -> None:
+    """Without a proxy in front, X-Forwarded-Proto is what any visitor cares to write."""
+    seen = browse(tmp_path)
+    for answer in (seen["plain"], seen["proxied"]):
+        assert answer["status"] == 301
+        assert answer["headers"]["Location"] == "https://cs.example.ac.kr/users/login/"
+    assert (seen["session"], seen["session_secure"]) == ("__Host-sessionid", True)
+    assert (seen["language"], seen["language_secure"]) == ("__Host-language", True)
+
+
+def test_behind_a_trusted_proxy_its_word_about_https_counts(tmp_path: Path) -> None:
+    seen = browse(tmp_path, TRUSTED_PROXIES="1")
+    assert seen["plain"]["status"] == 301
+    assert seen["proxied"]["status"] == 200
+    assert seen["proxied"]["headers"]["Strict-Transport-Security"] == (
+        "max-age=31536000; includeSubDomains; preload"
+    )
+    [(name, cookie)] = seen["proxied"]["cookies"].items()
+    assert name == "__Host-csrftoken"
+    assert cookie["secure"]
+    assert (cookie["path"], cookie["domain"]) == ("/", ""), "or a browser refuses the name"
+    assert seen["mailbox"]["status"] == 404
