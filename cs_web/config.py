@@ -193,7 +193,8 @@ class Config(BaseModel):
             if domain:
                 self.DEFAULT_FROM_EMAIL = login
             elif self.EMAIL_SERVICE in ("file", "console"):
-                self.DEFAULT_FROM_EMAIL = f"컴퓨터공학부 <noreply@{self.site_host}>"
+                host = "localhost" if ":" in self.site_host else self.site_host
+                self.DEFAULT_FROM_EMAIL = f"컴퓨터공학부 <noreply@{host}>"
         return self
 
     @property
