@@ -37,6 +37,8 @@ SMTP_PRESETS: dict[str, dict[str, Any]] = {
     "gmail": {"EMAIL_HOST": "smtp.gmail.com", "EMAIL_PORT": 587, "EMAIL_USE_TLS": True},
     "smtp": {"EMAIL_PORT": 587, "EMAIL_USE_TLS": True},
 }
+# What a service takes in 24 hours, as far as it says so; 0 is no limit of ours.
+DAILY_LIMITS = {"naver": 300, "gmail": 500}
 MAILBOX_DOMAIN = {"naver": "naver.com", "gmail": "gmail.com"}
 
 # What is right, for each name whose mistake needs showing.
@@ -58,11 +60,17 @@ EXAMPLES = {
     "EMAIL_HOST_PASSWORD": "the app password that the mail service made for this site",
     "EMAIL_TIMEOUT": "10",
     "DEFAULT_FROM_EMAIL": "컴퓨터공학부 <noreply@cs.example.ac.kr>",
+    "EMAIL_REPLY_TO": "컴퓨터공학부 사무실 <office@cs.example.ac.kr>",
     "ADMINS": "Kim <kim@example.ac.kr>, lee@example.ac.kr",
     "AWS_SES_REGION_NAME": "ap-northeast-2",
     "AWS_ACCESS_KEY_ID": "AKIA…, with its AWS_SECRET_ACCESS_KEY (or neither, with an IAM role)",
     "AWS_SECRET_ACCESS_KEY": "the secret that belongs to AWS_ACCESS_KEY_ID",
-    "MAIL_ENGINE": "threads",
+    "EMAIL_DAILY_LIMIT": "500",
+    "EMAIL_PER_ADDRESS_LIMIT": "6",
+    "AWS_SNS_TOPIC_ARN": "arn:aws:sns:ap-northeast-2:123456789012:ses-events",
+    "FORMS_PER_NETWORK_LIMIT": "60",
+    "MAIL_ENGINE": "threads (or work, celery, the dotted path of a Django Tasks backend)",
+    "CELERY_BROKER_URL": "amqp://cs_web:password@127.0.0.1:5672/cs_web, or redis://127.0.0.1:6379/1",
     "MAIL_THREADS": "4",
     "LANGUAGE_CODE": "ko (or en, zh-hant)",
 }
@@ -113,6 +121,7 @@ class Config(BaseModel):
     EMAIL_HOST_PASSWORD: str = ""
     EMAIL_TIMEOUT: int = Field(10, ge=1, le=120)
     DEFAULT_FROM_EMAIL: str = ""
+    EMAIL_REPLY_TO: str = ""
     ADMINS: list[tuple[str, str]] = []
 
     AWS_SES_REGION_NAME: str = "ap-northeast-2"
@@ -120,8 +129,14 @@ class Config(BaseModel):
     AWS_ACCESS_KEY_ID: str = ""
     AWS_SECRET_ACCESS_KEY: str = ""
     AWS_SES_CONFIGURATION_SET: str = ""
+    AWS_SNS_TOPIC_ARN: str = Field("", pattern=r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:\S+)?$")
+
+    EMAIL_DAILY_LIMIT: int | None = Field(None, ge=0)
+    EMAIL_PER_ADDRESS_LIMIT: int = Field(6, ge=1, le=1000)
+    FORMS_PER_NETWORK_LIMIT: int = Field(60, ge=1)
 
     MAIL_ENGINE: str = "threads"
+    CELERY_BROKER_URL: str = ""
     MAIL_THREADS: int = Field(4, ge=1, le=64)
 
     @field_validator("SITE_URL")
@@ -165,8 +180,27 @@ class Config(BaseModel):
     @field_validator("MAIL_ENGINE")
     @classmethod
     def _mail_engine_is_known(cls, value: str) -> str:
-        if value != "threads" and "." not in value:
-            raise ValueError("must be threads, or the dotted path of a Django Tasks backend")
+        if value not in ("threads", "work", "celery") and "." not in value:
+            raise ValueError(
+                "must be threads, work, celery, or the dotted path of a Django Tasks backend"
+            )
+        return value
+
+    @field_validator("CELERY_BROKER_URL")
+    @classmethod
+    def _broker_url_is_known(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and parts.scheme not in ("amqp", "amqps", "redis", "rediss"):
+            raise ValueError("must start with amqp://, amqps://, redis:// or rediss://")
+        try:
+            named = parts.port != 0 and parts.hostname
+        except ValueError:  # its words would show a part of the password
+            named = None
+        if value and not named:
+            raise ValueError(
+                "does not name a host, or its port is no number (in a password, / # ? @ and : "
+                "are written as %2F %23 %3F %40 and %3A)"
+            )
         return value
 
     @model_validator(mode="before")
@@ -186,6 +220,8 @@ class Config(BaseModel):
             # As a browser writes it: an IPv6 address has brackets.
             host = f"[{self.site_host}]" if ":" in self.site_host else self.site_host
             self.ALLOWED_HOSTS = [*self.ALLOWED_HOSTS, host]
+        if self.EMAIL_DAILY_LIMIT is None:
+            self.EMAIL_DAILY_LIMIT = DAILY_LIMITS.get(self.EMAIL_SERVICE or "", 0)
         login, domain = self.EMAIL_HOST_USER, MAILBOX_DOMAIN.get(self.EMAIL_SERVICE or "")
         if login and domain and "@" not in login:
             self.EMAIL_HOST_USER = login = f"{login}@{domain}"
@@ -269,6 +305,8 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
                 yield name, f"is missing: EMAIL_SERVICE {config.EMAIL_SERVICE} signs in with it"
     if config.EMAIL_SERVICE == "smtp" and not config.EMAIL_HOST:
         yield "EMAIL_HOST", "is missing: EMAIL_SERVICE smtp needs the server's name"
+    if config.MAIL_ENGINE == "celery" and not config.CELERY_BROKER_URL:
+        yield "CELERY_BROKER_URL", "is missing: MAIL_ENGINE celery needs the broker's address"
     if bool(config.EMAIL_HOST_USER) != bool(config.EMAIL_HOST_PASSWORD):
         missing = "EMAIL_HOST_PASSWORD" if config.EMAIL_HOST_USER else "EMAIL_HOST_USER"
         yield missing, "is missing: a login needs the user and the password"
@@ -280,8 +318,9 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
             "DEFAULT_FROM_EMAIL",
             f"is missing: EMAIL_SERVICE {config.EMAIL_SERVICE} needs a sender",
         )
-    if config.DEFAULT_FROM_EMAIL and not _is_sender(config.DEFAULT_FROM_EMAIL):
-        yield "DEFAULT_FROM_EMAIL", "is not one e-mail address, with or without a name"
+    for name in ("DEFAULT_FROM_EMAIL", "EMAIL_REPLY_TO"):
+        if getattr(config, name) and not _is_sender(getattr(config, name)):
+            yield name, "is not one e-mail address, with or without a name"
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,5 +1,6 @@
 """Django's settings. What an operator may choose comes from `config`; the rest is decided here."""
 
+import ssl
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "mail.health.answer",
     "cs_web.middleware.read_as_utf8",
     "django.middleware.security.SecurityMiddleware",
     "cs_web.middleware.page_policy",
@@ -54,6 +56,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "users.middleware.account_language",
+    "users.middleware.not_stored",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "cs_web.middleware.method_not_allowed",
@@ -137,6 +140,7 @@ RESET_TIMEOUT = 30 * 60
 # Mail
 
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = conf.DEFAULT_FROM_EMAIL
+EMAIL_REPLY_TO = conf.EMAIL_REPLY_TO
 EMAIL_SERVICE = conf.EMAIL_SERVICE
 EMAIL_BACKEND = {
     "ses": "django_ses.SESBackend",
@@ -152,6 +156,9 @@ EMAIL_HOST_PASSWORD = conf.EMAIL_HOST_PASSWORD
 EMAIL_TIMEOUT = conf.EMAIL_TIMEOUT
 EMAIL_SUBJECT_PREFIX = "[cs_web] "
 MAILBOX_DIR = VAR_DIR / "mailbox"  # where EMAIL_SERVICE=file puts its letters
+
+# Events of SES are taken from this topic of SNS, and from no other.
+AWS_SNS_EVENT_TRUSTED_TOPIC_ARNS = [conf.AWS_SNS_TOPIC_ARN] if conf.AWS_SNS_TOPIC_ARN else []
 
 if EMAIL_SERVICE == "ses":
     from botocore.config import Config as BotoConfig
@@ -169,14 +176,74 @@ if EMAIL_SERVICE == "ses":
         connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 1}
     )
 
+EMAIL_DAILY_LIMIT = conf.EMAIL_DAILY_LIMIT  # of the whole service; 0: none of ours
+EMAIL_PER_ADDRESS_LIMIT = conf.EMAIL_PER_ADDRESS_LIMIT  # of each kind, in a day
+FORMS_PER_NETWORK_LIMIT = conf.FORMS_PER_NETWORK_LIMIT  # forms that send mail, in an hour
+
 MAIL_THREADS = conf.MAIL_THREADS
-TASKS = {
+MAIL_ENGINE = conf.MAIL_ENGINE
+TASKS: dict[str, Any] = {
     "default": {
-        "BACKEND": "mail.engines.threads.ThreadsBackend"
-        if conf.MAIL_ENGINE == "threads"
-        else conf.MAIL_ENGINE
+        "BACKEND": {
+            "threads": "mail.engines.threads.ThreadsBackend",
+            "work": "mail.engines.work.WorkBackend",
+            "celery": "mail.engines.celery.CeleryBackend",
+        }.get(MAIL_ENGINE, MAIL_ENGINE)
     }
 }
+
+if MAIL_ENGINE == "celery":
+    from kombu import Exchange, Queue
+
+    TASKS["default"]["OPTIONS"] = {"app": "cs_web.celery.app"}
+    CELERY_BROKER_URL = conf.CELERY_BROKER_URL
+    CELERY_BROKER_CONNECTION_TIMEOUT = 1  # second: a visitor may be waiting
+    if CELERY_BROKER_URL.startswith("amqp"):
+        CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
+            "confirm_publish": True,
+            "read_timeout": 1,
+            "write_timeout": 1,
+        }
+        # A hint that a killed worker had taken goes to another one.
+        CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = True
+    else:
+        CELERY_BROKER_TRANSPORT_OPTIONS = {
+            "socket_connect_timeout": 1,
+            "socket_timeout": 1,
+            # A hint that a killed worker had taken is lost, and a sweep finds the row. What Celery
+            # does instead takes longer, and kills workers whose Redis restarts (kombu 5.7).
+            "ack_emulation": False,
+        }
+        if CELERY_BROKER_URL.startswith("rediss:"):  # kombu would give its password to anybody
+            CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    # A connection a hint costs a few milliseconds, and is never one that the broker, a firewall or
+    # a fork has cut off meanwhile.
+    CELERY_BROKER_POOL_LIMIT = 0
+    CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # workers wait for their broker for ever
+    CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+    CELERY_TASK_QUEUES = [
+        Queue(
+            name,
+            Exchange("mail", type="topic"),
+            routing_key=name,
+            queue_arguments={"x-queue-type": "quorum"},
+        )
+        for name in ("mail", "mail-sweep")
+    ]
+    CELERY_TASK_DEFAULT_QUEUE = "mail"
+    CELERY_TASK_IGNORE_RESULT = True
+    CELERY_WORKER_CONCURRENCY = conf.MAIL_THREADS
+    CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+    CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # a broker gives hints, and no orders
+    CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"  # it has nothing to remember
+    CELERY_BEAT_SCHEDULE = {
+        "sweep": {
+            "task": "mail.sweep",
+            "schedule": 5,  # seconds
+            "options": {"queue": "mail-sweep", "expires": 5},
+        }
+    }
 
 # Languages
 
@@ -206,9 +273,12 @@ STORAGES = {
 
 # Defence
 
+TRUSTED_PROXIES = conf.TRUSTED_PROXIES
 CSRF_FAILURE_VIEW = "users.views.errors.csrf_failure"
 CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 14 * 24 * 60 * 60
+# Not in a cookie of their own, which would lack the __Host- of the others.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 

@@ -5,10 +5,14 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView, TemplateView
 
+from mail.webhooks import SESEvents
+
+# /healthz is answered before all this, whatever the Host: see mail.health.
 urlpatterns = [
     path("", TemplateView.as_view(template_name="home.html"), name="home"),
     path("users/", include("users.urls")),
     path(".well-known/change-password", RedirectView.as_view(pattern_name="users:password_change")),
+    path("mail/events/", SESEvents.as_view(), name="mail_events"),
     path("admin/", admin.site.urls),
 ]
 

@@ -10,7 +10,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from mail import outbox
-from mail.models import Draft, Mail
+from mail.models import Draft, Mail, Priority
 from mail.registry import letter
 
 
@@ -21,6 +21,7 @@ def send_mail(
     from_email: str | None,
     fail_silently: bool,
     html: str | None,
+    letter_name: str = "adhoc",
 ) -> int:
     try:
         drafts = [
@@ -29,7 +30,7 @@ def send_mail(
         ]
         with transaction.atomic():
             for recipient, draft in zip(recipient_list, drafts, strict=True):
-                draft.mail = outbox.post("adhoc", address=recipient, args={})
+                draft.mail = outbox.post(letter_name, address=recipient, args={})
                 draft.save(force_insert=True)
     except Exception:
         if not fail_silently:
@@ -55,7 +56,7 @@ def _checked(subject: str, recipient_list: Sequence[str], from_email: str | None
     return recipient_list
 
 
-@letter(useful_for=timedelta(hours=72))
+@letter(useful_for=timedelta(hours=72), priority=Priority.NOTICE, limited=False)
 def adhoc(mail: Mail) -> EmailMultiAlternatives | None:
     draft = Draft.objects.filter(mail=mail).first()
     if draft is None:
@@ -66,3 +67,9 @@ def adhoc(mail: Mail) -> EmailMultiAlternatives | None:
     if draft.html:
         message.attach_alternative(draft.html, "text/html")
     return message
+
+
+@letter(useful_for=timedelta(hours=72), priority=Priority.NOTICE)
+def error_report(mail: Mail) -> EmailMultiAlternatives | None:
+    """To ADMINS. A page that breaks for everybody must not fill their mailboxes: `limited`."""
+    return adhoc(mail)

@@ -8,7 +8,8 @@ class MailConfig(AppConfig):
     verbose_name = _("Mail")
 
     def ready(self) -> None:
-        from mail import adhoc  # noqa: F401  registers its letter
+        # These register a letter, system checks, and receivers of events.
+        from mail import adhoc, checks, feedback  # noqa: F401
         from mail.engines import threads
 
         # Not here and now: a thread that exists before a server forks its workers is lost in

@@ -3,22 +3,24 @@
 import logging
 from typing import Any
 
+from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.utils import timezone, translation
 
-from mail import connections, site
+from mail import alarms, connections, limits, site
 from mail.errors import Fault, explain
-from mail.models import Mail
-from mail.registry import letters
+from mail.models import ERROR_MAX_LENGTH, FAULTS_AT_MOST, Attempt, Mail
+from mail.registry import AddressRefused, letters
+from mail.suppression import Reason, suppress
 
 log = logging.getLogger(__name__)
 
 ROWS_A_SWEEP = 200
 
 
-def overdue() -> list[Any]:
-    """What a sweep gives to the senders: lost hints, dead senders and retries alike."""
-    return list(Mail.objects.overdue().values_list("pk", flat=True)[:ROWS_A_SWEEP])
+def overdue() -> list[tuple[Any, int]]:
+    """What a sweep gives to the senders, with its priority: lost hints, dead senders, retries."""
+    return list(Mail.objects.overdue().values_list("pk", "priority")[:ROWS_A_SWEEP])
 
 
 def deliver(pk: Any) -> Mail | None:
@@ -32,6 +34,10 @@ def deliver(pk: Any) -> Mail | None:
         return None
     try:
         _send(mail)
+    except limits.Over as why:
+        mail.mark_dropped(str(why))
+    except AddressRefused as why:
+        mail.mark_refused(str(why))
     except Exception as error:  # whatever it is, the loop goes on and the row tells
         _record(mail, error)
     return mail
@@ -39,24 +45,34 @@ def deliver(pk: Any) -> Mail | None:
 
 def _send(mail: Mail) -> None:
     letter = letters[mail.letter]
+    if mail.faults > FAULTS_AT_MOST:
+        mail.mark_failed(f"its sender died {FAULTS_AT_MOST} times in a row")
+        return
     if timezone.now() > mail.created_at + letter.useful_for:
         mail.mark_failed(f"too late to be of use. {mail.error}".strip())
+        return
+    if held := alarms.hold_until():
+        mail.wait_until(held, "waits until the mail service takes mail again", held=True)
+        alarms.was_held()
         return
     with translation.override(mail.language):
         message = letter.write(mail)
     if message is None:
         mail.mark_dropped("no longer needed")
         return
-    _address(mail, message)
-    sent = connections.send(message)
-    if sent:
+    if wait := limits.wait_for_turn(mail):
+        mail.wait_until(*wait)
+        return
+    prepare(mail, message)
+    if connections.send(message):
         # django-ses leaves the id that bounces will name among the headers.
         mail.mark_sent(str(message.extra_headers.get("message_id", "")))
+        alarms.mail_left()
     else:
         mail.mark_dropped("suppressed by the mail service")
 
 
-def _address(mail: Mail, message: EmailMultiAlternatives) -> None:
+def prepare(mail: Mail, message: EmailMultiAlternatives) -> None:
     """What is the same for every mail of ours."""
     if (
         len(message.recipients()) != 1
@@ -68,20 +84,32 @@ def _address(mail: Mail, message: EmailMultiAlternatives) -> None:
         "Auto-Submitted": "auto-generated",
         "X-Auto-Response-Suppress": "All",
     }
+    if settings.EMAIL_REPLY_TO and not message.reply_to:
+        message.reply_to = [settings.EMAIL_REPLY_TO]
 
 
 def _record(mail: Mail, error: Exception) -> None:
     """The one place that decides what a failure means for the row."""
     fault, words = explain(error)
+    tried = Attempt(mail=mail, number=mail.attempts, what=words[:ERROR_MAX_LENGTH])
     if fault is Fault.PASSING:
         mail.retry(words)
     elif fault is Fault.OURS:
         mail.snooze(words)
+        alarms.raise_alarm(words)
     elif fault is Fault.LASTING:
         mail.mark_failed(words)
+    elif fault is Fault.NO_MAILBOX:
+        mail.mark_refused(words)
+        suppress(mail.address, Reason.REFUSED)
     else:
         mail.retry_after_fault(words)
-    level = logging.WARNING if fault in (Fault.PASSING, Fault.LASTING) else logging.ERROR
+    tried.save(force_insert=True)
+    unforeseen = error if fault is Fault.UNKNOWN else None
     log.log(
-        level, "mail %s: %s", mail.pk, words, exc_info=error if fault is Fault.UNKNOWN else None
+        logging.ERROR if unforeseen else logging.WARNING,
+        "mail %s: %s",
+        mail.pk,
+        words,
+        exc_info=unforeseen,
     )

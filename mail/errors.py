@@ -16,6 +16,7 @@ from botocore.exceptions import (
 class Fault(enum.Enum):
     PASSING = "the server, or the way to it, has a passing trouble: try again later"
     LASTING = "the server will never take this mail"
+    NO_MAILBOX = "the server says that there is no such mailbox"
     OURS = "our login, sender or quota is refused: every mail waits until an operator mends it"
     UNKNOWN = "nobody foresaw this: try again a few times"
 
@@ -24,6 +25,9 @@ class Fault(enum.Enum):
 SMTP_QUOTA = re.compile(
     r"\b[45]\.4\.5\b|daily (?:user )?sending (?:limit|quota)|quota exceeded", re.I
 )
+# 5.1.x is about the mailbox; 5.7.1 (we are blocked), 5.2.2 (full) and others are not.
+SMTP_NO_MAILBOX_CODES = {550, 551, 553}
+SMTP_OTHER_REASON = re.compile(r"\b5\.(?!1\.|0\.)\d+\.\d+\b")
 SMTP_LOGIN_CODES = {454, 530, 534, 535, 538}
 
 SES_OURS = {
@@ -50,7 +54,13 @@ SES_LASTING = {"BadRequestException", "InvalidParameterValue", "ValidationError"
 
 
 def explain(error: BaseException) -> tuple[Fault, str]:
-    """What the failure means, and what to show for it. The words never hold a letter's text."""
+    """What the failure means, and what to show for it, on one line and without a letter's text."""
+    fault, words = _explain(error)
+    # A server's answer may have several lines, and what looks like one of our own log.
+    return fault, " ".join("".join(c if c.isprintable() else " " for c in words).split())
+
+
+def _explain(error: BaseException) -> tuple[Fault, str]:
     if isinstance(error, ClientError):
         return _ses(error)
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
@@ -59,8 +69,11 @@ def explain(error: BaseException) -> tuple[Fault, str]:
         return Fault.PASSING, f"Amazon SES cannot be reached: {error}"
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, reply = next(iter(error.recipients.values()))
-        return _smtp(code, reply, "the recipient was refused")
+        fault, words = _smtp(code, reply, "the recipient was refused")
+        no_mailbox = code in SMTP_NO_MAILBOX_CODES and not SMTP_OTHER_REASON.search(_text(reply))
+        return (Fault.NO_MAILBOX if fault is Fault.LASTING and no_mailbox else fault), words
     if isinstance(error, smtplib.SMTPAuthenticationError):
+        # Also with 421 or 451: too many logins, which one probe a minute mends.
         _, words = _smtp(error.smtp_code, error.smtp_error, "the login was refused")
         return Fault.OURS, words
     if isinstance(error, smtplib.SMTPServerDisconnected):
@@ -85,11 +98,15 @@ def explain(error: BaseException) -> tuple[Fault, str]:
 
 
 def _smtp(code: int, reply: bytes | str, what: str) -> tuple[Fault, str]:
-    said = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply)
+    said = _text(reply)
     words = f"{what}: {code} {said}"
     if code in SMTP_LOGIN_CODES or SMTP_QUOTA.search(said):
         return Fault.OURS, words
     return (Fault.LASTING if 500 <= code < 600 else Fault.PASSING), words
+
+
+def _text(reply: bytes | str) -> str:
+    return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply)
 
 
 def _ses(error: ClientError) -> tuple[Fault, str]:

@@ -72,7 +72,12 @@ def letter(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 def letter_html(request: HttpRequest, name: str) -> HttpResponse:
     """The HTML part, for a sandboxed frame; its links open in the whole window."""
-    html = re.sub(r"(<head[^>]*>)", r'\1<base target="_top">', _read(name).part("html"), count=1)
+    html = _read(name).part("html")
+    return in_sandbox(re.sub(r"(<head[^>]*>)", r'\1<base target="_top">', html, count=1))
+
+
+def in_sandbox(html: str) -> HttpResponse:
+    """A letter as a page for a frame: it may look as it likes, and do nothing but be clicked."""
     response = HttpResponse(html)
     response.headers["Content-Security-Policy"] = (
         "sandbox allow-popups allow-top-navigation-by-user-activation; default-src 'none'; "

@@ -17,13 +17,31 @@ RETRY_LONGEST = timedelta(minutes=15)
 SNOOZE = timedelta(minutes=5)  # after a fault of ours: nobody's mail can leave, so no hurry
 FAULTS_AT_MOST = 5  # claims in a row that ended in a crash or in an error nobody foresaw
 ERROR_MAX_LENGTH = 500
+DRAFTED = ("adhoc", "error_report")  # letters whose text is kept as a Draft
 
 
 class State(models.TextChoices):
     PENDING = "pending", _("waiting to be sent")
     SENT = "sent", _("handed to the mail server")
+    DELIVERED = "delivered", _("delivered to the mailbox")
+    BOUNCED = "bounced", _("bounced")
+    COMPLAINED = "complained", _("reported as spam")
+    REFUSED = "refused", _("address refused")
     FAILED = "failed", _("failed")
     DROPPED = "dropped", _("no longer needed")
+    CANCELLED = "cancelled", _("cancelled")
+
+
+# The mail server has taken these, whatever became of them.
+HANDED_OVER = (State.SENT, State.DELIVERED, State.BOUNCED, State.COMPLAINED)
+
+
+class Priority(models.IntegerChoices):
+    """Who goes first when not all can go."""
+
+    WAITED_FOR = 0, _("somebody waits for it")
+    NOTICE = 1, _("notice")
+    BULK = 2, _("bulk")
 
 
 def lease() -> timedelta:
@@ -32,17 +50,28 @@ def lease() -> timedelta:
 
 
 class MailQuerySet(models.QuerySet["Mail"]):
+    def due(self) -> "MailQuerySet":
+        return self.filter(state=State.PENDING, due__lte=timezone.now())
+
     def overdue(self) -> "MailQuerySet":
-        """What nobody holds and nobody should still be waiting for, the oldest first."""
-        return self.filter(state=State.PENDING, due__lte=timezone.now()).order_by("due")
+        """What nobody holds and nobody should still be waiting for, the most urgent first."""
+        return self.due().order_by("priority", "due")
 
     def claim(self, pk: Any) -> "Mail | None":
         """Takes a row for this sender alone; None if it is not due, done, or somebody else's."""
         lease_end = timezone.now() + lease()
-        taken = self.overdue().filter(pk=pk).order_by()
-        if not taken.update(due=lease_end, attempts=F("attempts") + 1, faults=F("faults") + 1):
+        taken = self.due().filter(pk=pk)
+        counted = {"attempts": F("attempts") + 1, "faults": F("faults") + 1}
+        if not taken.update(due=lease_end, held=False, **counted):
             return None
         return self.select_related("user").get(pk=pk)
+
+    def cancel(self) -> int:
+        """Takes back what has not left; how many there were."""
+        return self.filter(state=State.PENDING).update(state=State.CANCELLED)
+
+    def to(self, address: str) -> "MailQuerySet":
+        return self.alias(address_key=Lower("address")).filter(address_key=address.lower())
 
 
 class Mail(models.Model):
@@ -58,6 +87,9 @@ class Mail(models.Model):
     address = models.EmailField(_("address"), max_length=254, blank=True)
     language = models.CharField(_("language"), max_length=10)
     args = models.JSONField(_("arguments"), default=dict)
+    priority = models.SmallIntegerField(
+        _("priority"), choices=Priority.choices, default=Priority.NOTICE
+    )
     state = models.CharField(
         _("state"), max_length=10, choices=State.choices, default=State.PENDING
     )
@@ -65,6 +97,8 @@ class Mail(models.Model):
     due = models.DateTimeField(_("due"), default=timezone.now)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     faults = models.PositiveSmallIntegerField(_("faults"), default=0)
+    # Waits for an alarm to end, not for its own turn.
+    held = models.BooleanField(_("held up"), default=False)
     error = models.CharField(_("last error"), max_length=ERROR_MAX_LENGTH, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     sent_at = models.DateTimeField(_("sent"), null=True)
@@ -77,54 +111,72 @@ class Mail(models.Model):
         verbose_name_plural = _("mails")
         constraints = [
             models.CheckConstraint(
-                name="mail_sent_means_sent_at",
-                condition=~Q(state=State.SENT) | Q(sent_at__isnull=False),
+                name="mail_handed_over_means_sent_at",
+                condition=~Q(state__in=HANDED_OVER) | Q(sent_at__isnull=False),
             ),
         ]
         indexes = [
-            models.Index("due", name="mail_pending_by_due", condition=Q(state=State.PENDING)),
+            models.Index(
+                "priority", "due", name="mail_pending_by_due", condition=Q(state=State.PENDING)
+            ),
             models.Index("created_at", name="mail_by_age"),
+            models.Index("sent_at", name="mail_by_sending"),
+            models.Index(Lower("address"), "letter", name="mail_by_address"),
+            models.Index("provider_id", name="mail_by_provider_id", condition=~Q(provider_id="")),
         ]
 
     def __str__(self) -> str:
         return f"{self.letter} {self.pk}"
 
+    @staticmethod
+    def in_flight() -> Q:
+        """Rows that a sender holds: a claim counts a fault, and any orderly end takes it back."""
+        return Q(state=State.PENDING, faults__gt=0, due__gt=timezone.now())
+
     # The verbs. Each is one UPDATE that holds only while the claim is still ours, and says whether
     # it did: a sender that slept through its lease must not overwrite what the next one found.
 
     def mark_sent(self, provider_id: str = "") -> bool:
-        return self._finish(state=State.SENT, sent_at=timezone.now(), provider_id=provider_id)
+        return self._finish(State.SENT, sent_at=timezone.now(), provider_id=provider_id)
 
     def mark_failed(self, error: str) -> bool:
-        return self._finish(state=State.FAILED, error=error)
+        return self._finish(State.FAILED, error)
+
+    def mark_refused(self, error: str) -> bool:
+        """The server says that there is no such mailbox."""
+        return self._finish(State.REFUSED, error)
 
     def mark_dropped(self, why: str) -> bool:
-        return self._finish(state=State.DROPPED, error=why)
+        return self._finish(State.DROPPED, why)
 
     def retry(self, error: str) -> bool:
         """The server, or the way to it, has a passing trouble: later, and ever more rarely."""
         wait = min(RETRY_FIRST * 2 ** min(self.attempts - 1, 20), RETRY_LONGEST)
-        return self._finish(due=_soon(wait), error=error, faults=0)
+        return self._finish(State.PENDING, error, due=_soon(wait), faults=0)
 
     def snooze(self, error: str) -> bool:
         """Nothing is wrong with this mail, so it costs no attempt."""
+        return self.wait_until(_soon(SNOOZE), error, held=True)
+
+    def wait_until(self, due: datetime, why: str, *, held: bool = False) -> bool:
+        """Not now: its turn comes later, and it has lost nothing."""
         attempts = self.attempts - 1
-        return self._finish(due=_soon(SNOOZE), error=error, faults=0, attempts=attempts)
+        return self._finish(State.PENDING, why, due=due, faults=0, attempts=attempts, held=held)
 
     def retry_after_fault(self, error: str) -> bool:
         """Something that nobody foresaw: again, but not for ever."""
         if self.faults >= FAULTS_AT_MOST:
             return self.mark_failed(error)
-        return self._finish(due=_soon(RETRY_FIRST * 2**self.faults), error=error)
+        return self._finish(State.PENDING, error, due=_soon(RETRY_FIRST * 2**self.faults))
 
-    def _finish(self, *, error: str = "", **changes: Any) -> bool:
+    def _finish(self, state: State, error: str = "", **changes: Any) -> bool:
         # The end of the lease is this claim's own: whoever claims next writes another.
         ours = Mail.objects.filter(pk=self.pk, state=State.PENDING, due=self.due)
-        changes["error"] = error[:ERROR_MAX_LENGTH]
+        changes |= {"state": state, "error": error[:ERROR_MAX_LENGTH]}
         for name, value in changes.items():
             setattr(self, name, value)
         finished = bool(ours.update(**changes))
-        if finished and self.state in (State.SENT, State.DROPPED):
+        if finished and self.letter in DRAFTED and state in (State.SENT, State.DROPPED):
             Draft.objects.filter(pk=self.pk).delete()  # a failed one can still be read, and mended
         return finished
 
@@ -132,6 +184,23 @@ class Mail(models.Model):
 def _soon(wait: timedelta) -> datetime:
     """After `wait`, give or take a quarter: what failed together must not return together."""
     return timezone.now() + wait * random.uniform(0.75, 1.25)  # noqa: S311
+
+
+class Attempt(models.Model):
+    """A try that did not send the mail, and what came back later: the timeline beside the row."""
+
+    mail = models.ForeignKey(Mail, models.CASCADE, related_name="timeline")
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    number = models.PositiveIntegerField(_("attempt"))
+    what = models.CharField(_("what"), max_length=ERROR_MAX_LENGTH)
+
+    class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("timeline")
+        ordering = ["at"]
+
+    def __str__(self) -> str:
+        return self.what
 
 
 class Draft(models.Model):
@@ -150,9 +219,15 @@ class Draft(models.Model):
 class Suppression(models.Model):
     """An address that we do not write to, for one purpose."""
 
+    class Reason(models.TextChoices):
+        DECLINED = "declined", _("the owner says: I did not register")
+        REFUSED = "refused", _("the mail server refused the address")
+        BOUNCED = "bounced", _("mail came back")
+        COMPLAINED = "complained", _("reported as spam")
+
     address = models.EmailField(_("address"), max_length=254)
     purpose = models.CharField(_("purpose"), max_length=50)
-    reason = models.CharField(_("reason"), max_length=50)
+    reason = models.CharField(_("reason"), max_length=50, choices=Reason.choices)
     created_at = models.DateTimeField(_("since"), default=timezone.now)
     until = models.DateTimeField(_("until"), null=True, blank=True)
 
@@ -167,3 +242,21 @@ class Suppression(models.Model):
 
     def __str__(self) -> str:
         return f"{self.address} ({self.purpose})"
+
+
+class Alarm(models.Model):
+    """Something only an operator can mend keeps mail from leaving. One row, while it lasts."""
+
+    words = models.CharField(_("what is wrong"), max_length=ERROR_MAX_LENGTH)
+    since = models.DateTimeField(_("since"), default=timezone.now)
+    last_at = models.DateTimeField(_("last seen"), default=timezone.now)
+    times = models.PositiveIntegerField(_("how often"), default=1)
+    told_at = models.DateTimeField(null=True)
+    probe_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("alarm")
+        verbose_name_plural = _("alarms")
+
+    def __str__(self) -> str:
+        return self.words

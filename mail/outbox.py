@@ -1,19 +1,14 @@
 """Posting: the one way in. The row is part of the caller's transaction; senders do the rest."""
 
-import logging
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from mail import tasks
-from mail.models import Mail, State, Suppression
+from mail.models import Draft, Mail, State
 from mail.registry import letters
-
-log = logging.getLogger(__name__)
 
 
 def post(
@@ -33,12 +28,13 @@ def post(
     mail = Mail(
         letter=letter,
         user=user,
-        address=address,
+        address=address or user.email,
+        priority=letters[letter].priority,
         language=language or getattr(user, "language", "") or settings.LANGUAGE_CODE,
         args=args or {},
     )
     same = Mail.objects.filter(
-        letter=letter, user=user, address=address, args=mail.args, state=State.PENDING, attempts=0
+        letter=letter, user=user, address=mail.address, state=State.PENDING, attempts=0
     )
     with transaction.atomic():
         # An UPDATE, so that a sender who is about to claim the row waits for our commit, and reads
@@ -49,22 +45,23 @@ def post(
             mail.save(force_insert=True)
         # Only a hint: one that is lost is given again by the sweep, a doubled one finds the row
         # taken. A lambda, not functools.partial, whose failure Django 5.2 cannot report.
-        transaction.on_commit(lambda: tasks.hint(mail.pk), robust=True)
+        transaction.on_commit(lambda: tasks.hint(mail), robust=True)
     return mail
 
 
-def suppress(address: str, *, purpose: str, reason: str, for_: timedelta | None = None) -> None:
-    """No more letters of this purpose to this address; for ever, or for a time."""
-    Suppression.objects.filter(address__iexact=address, purpose=purpose).delete()
-    Suppression.objects.create(
-        address=address,
-        purpose=purpose,
-        reason=reason,
-        until=timezone.now() + for_ if for_ else None,
-    )
-    log.info("suppressed an address for %s: %s", purpose, reason)
-
-
-def is_suppressed(address: str, purpose: str) -> bool:
-    in_force = Q(until__isnull=True) | Q(until__gt=timezone.now())
-    return Suppression.objects.filter(in_force, address__iexact=address, purpose=purpose).exists()
+def again(mail: Mail) -> Mail:
+    """The same letter anew, as a row of its own: what became of the first stays on record."""
+    with transaction.atomic():
+        # Empty arguments, and not none: whoever asks for this wants one more, whatever waits.
+        new = post(
+            mail.letter,
+            user=mail.user,
+            address="" if mail.user else mail.address,
+            language=mail.language,
+            args=mail.args,
+        )
+        draft = Draft.objects.filter(pk=mail.pk).first()
+        if draft:
+            draft.pk = new.pk
+            draft.save(force_insert=True)
+    return new

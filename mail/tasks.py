@@ -1,10 +1,9 @@
 """What the engine runs. `TASKS` in the settings says where: threads here, or workers elsewhere."""
 
-from typing import Any
-
 from django_tasks import task
 
 from mail import delivery
+from mail.models import Mail
 
 
 @task()
@@ -12,6 +11,9 @@ def deliver(pk: str) -> None:
     delivery.deliver(pk)
 
 
-def hint(pk: Any) -> None:
+def hint(mail: Mail) -> None:
     """Tells the engine that there is something to deliver."""
-    deliver.enqueue(str(pk))
+    task = deliver
+    if task.get_backend().supports_priority:
+        task = task.using(priority=-mail.priority)
+    task.enqueue(str(mail.pk))

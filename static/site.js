@@ -1,4 +1,6 @@
-// Adds a "Show" button to each password field. Everything works without it.
+// Two comforts. Everything works without them.
+
+// A "Show" button beside each password field.
 (() => {
   const { show, hide } = document.currentScript.dataset;
 
@@ -29,4 +31,38 @@
     input.parentElement.classList.add("has-reveal");
     input.after(button);
   }
+})();
+
+// How the mail is doing, without a reload: asks often at first, then ever more rarely.
+(() => {
+  const place = document.getElementById("mail-status");
+  if (!place) return;
+
+  const FIRST = 1000, LONGEST = 15000, MOST = 120; // milliseconds, milliseconds, questions
+  let wait = FIRST, asked = 0;
+
+  const step = () => place.querySelector("[data-step]").dataset.step;
+  const isFinal = () => place.querySelector("[data-final]") !== null;
+
+  const ask = async () => {
+    const response = await fetch(place.dataset.url, { headers: { Accept: "text/html" } });
+    if (!response.ok) return;
+    const html = await response.text();
+    // Only what is new: a screen reader reads it aloud.
+    if (html.trim() === place.innerHTML.trim()) return;
+    const before = step();
+    place.innerHTML = html;
+    if (step() !== before) wait = FIRST;
+    if (step() === "refused") document.getElementById("correct").open = true;
+  };
+
+  const loop = async () => {
+    if (!document.hidden) {
+      await ask().catch(() => {}); // offline: the next question may be answered
+      asked += 1;
+      wait = Math.min(wait * 1.25, LONGEST);
+    }
+    if (!isFinal() && asked < MOST) setTimeout(loop, wait);
+  };
+  if (!isFinal()) setTimeout(loop, wait);
 })();

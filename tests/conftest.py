@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core import mail as django_mail
+from django.core.cache import cache
 from django.core.mail import EmailMultiAlternatives
 from django.test import Client
 from django.utils import timezone
@@ -25,9 +26,10 @@ LINK = re.compile(r"http://127\.0\.0\.1:8000(/users/\S+)")
 
 @pytest.fixture(autouse=True)
 def _no_kept_connection() -> Any:
-    """A kept connection must not carry one test's mail service into the next."""
+    """Neither a kept connection nor a count in the cache reaches the next test."""
     yield
     connections.close()
+    cache.clear()
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def clock(time_machine: Any) -> Callable[[datetime], None]:
 def deliver_all() -> list[EmailMultiAlternatives]:
     """One step of the senders: whatever is due goes out. The letters of this step."""
     before = len(django_mail.outbox)
-    for pk in delivery.overdue():
+    for pk, _ in delivery.overdue():
         delivery.deliver(pk)
     return django_mail.outbox[before:]  # type: ignore[return-value]
 

@@ -8,6 +8,7 @@ from django.test import Client
 
 from mail import outbox
 from mail.models import Mail, Suppression
+from mail.suppression import Reason, reason_for, suppress
 from tests.conftest import PASSWORD, deliver_all, link_in
 from users.models import State, User
 
@@ -47,7 +48,7 @@ def state_of(person: User) -> State:
 
 def test_every_page_of_the_admin_opens(office: Client, alice: User) -> None:
     mail = outbox.post("password_change", user=alice)
-    outbox.suppress("eve@example.com", purpose="registration", reason="declined")
+    suppress("eve@example.com", Reason.DECLINED)
     for path in (
         "/admin/",
         "/admin/users/user/",
@@ -200,10 +201,10 @@ def test_mail_rows_are_read_only(office: Client, alice: User) -> None:
 
 
 def test_clearing_a_suppression_lets_letters_through_again(office: Client) -> None:
-    outbox.suppress("bob@example.com", purpose="registration", reason="declined")
+    suppress("bob@example.com", Reason.DECLINED)
     row = Suppression.objects.get()
     office.post(f"/admin/mail/suppression/{row.pk}/delete/", {"post": "yes"})
-    assert not outbox.is_suppressed("bob@example.com", "registration")
+    assert not reason_for("bob@example.com")
 
 
 def test_a_visitor_and_a_plain_member_do_not_get_in(browser: Client, alice: User) -> None:

@@ -14,7 +14,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.utils import timezone, translation
 
 from mail import connections, delivery, outbox
-from mail.models import Mail, State, lease
+from mail.models import Mail, Priority, State, lease
 from mail.registry import Letter, letters
 from tests.elsewhere import DEVELOPMENT, Site
 
@@ -35,7 +35,7 @@ def note(db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Mail]:
     """Posts a note to alice, which somebody writes as he likes."""
 
     def post(write: Callable[[Mail], Any] = write_note, **fields: Any) -> Mail:
-        monkeypatch.setitem(letters, "note", Letter("note", write, USEFUL_FOR))
+        monkeypatch.setitem(letters, "note", Letter("note", write, Priority.NOTICE, USEFUL_FOR))
         return outbox.post("note", address="alice@example.com", args={}, **fields)
 
     return post
@@ -106,7 +106,7 @@ def test_the_mail_of_a_dead_sender_comes_back_when_its_lease_ends(note: Any, clo
     clock.shift(lease() - timedelta(microseconds=1))
     assert delivery.overdue() == []
     clock.shift(timedelta(microseconds=1))
-    assert delivery.overdue() == [mail.pk]
+    assert delivery.overdue() == [(mail.pk, Priority.NOTICE)]
     assert deliver(mail).attempts == 2
 
 
@@ -151,14 +151,15 @@ from mail.models import Mail
 
 from django.core.mail import EmailMultiAlternatives
 from datetime import timedelta
+from mail.models import Priority
 from mail.registry import letter
 
-@letter(useful_for=timedelta(hours=1))
+@letter(useful_for=timedelta(hours=1), priority=Priority.NOTICE)
 def note(mail):
     return EmailMultiAlternatives("note", "note", to=[mail.address])
 
 from mail import tasks
-tasks.hint = lambda pk: None
+tasks.hint = lambda mail: None
 pks = [outbox.post("note", address=f"{n}@example.com").pk for n in range(24)]
 
 def send():
@@ -208,7 +209,8 @@ def test_a_fault_of_ours_costs_no_attempt_and_raises_an_alarm(
         assert timedelta(minutes=3) < mail.due - timezone.now() < timedelta(minutes=7)
         clock.move_to(mail.due)
     assert mail.error == "the login was refused: 535 app password needed"
-    assert [record.levelname for record in caplog.records] == ["ERROR"] * 10
+    told = [record for record in caplog.records if record.name == "mail.alarm"]
+    assert [record.levelname for record in told] == ["CRITICAL"], "once an hour is enough"
     trouble(None)
     assert deliver(mail).state == State.SENT
     assert mail.error == "", "a mail that has arrived shows no old complaint"
@@ -219,7 +221,7 @@ def test_a_refused_recipient_ends_it_at_once_with_the_servers_words(
 ) -> None:
     trouble(NO_SUCH_BOX)
     mail = deliver(note())
-    assert (mail.state, mail.attempts) == (State.FAILED, 1)
+    assert (mail.state, mail.attempts) == (State.REFUSED, 1)
     assert mail.error == "the recipient was refused: 550 no such box"
     assert delivery.overdue() == []
 

@@ -19,6 +19,7 @@ from botocore.exceptions import (
 from mail.errors import Fault, explain
 
 PASSING, LASTING, OURS, UNKNOWN = Fault.PASSING, Fault.LASTING, Fault.OURS, Fault.UNKNOWN
+NO_MAILBOX = Fault.NO_MAILBOX
 
 
 def data(code: int, reply: str) -> Exception:
@@ -56,9 +57,9 @@ AWS = "https://email.ap-northeast-2.amazonaws.com"
 # fmt: off
 TABLE = [
     # the recipient
-    (rcpt(550, "5.1.1 no such user"),                  LASTING, "the recipient was refused: 550 5.1.1 no such user"),
+    (rcpt(550, "5.1.1 no such user"),                  NO_MAILBOX, "the recipient was refused: 550 5.1.1 no such user"),
     (rcpt(552, "mailbox full"),                        LASTING, "552 mailbox full"),
-    (rcpt(553, "5.1.3 bad address syntax"),            LASTING, "553"),
+    (rcpt(553, "5.1.3 bad address syntax"),            NO_MAILBOX, "553"),
     (rcpt(450, "4.2.1 mailbox busy"),                  PASSING, "the recipient was refused: 450"),
     (rcpt(451, "greylisted"),                          PASSING, "451 greylisted"),
     (rcpt(452, "4.2.2 over quota of the mailbox"),     PASSING, "452"),

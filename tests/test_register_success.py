@@ -140,9 +140,10 @@ def test_a_mistake_in_the_corrected_address_shows_the_page_again(
 # Again, or not at all
 
 
-def test_the_mail_can_be_sent_again(browser: Client) -> None:
+def test_the_mail_can_be_sent_again(browser: Client, clock: Any) -> None:
     browser.post("/users/register/", registration())
     [first] = deliver_all()
+    clock(timezone.now() + timedelta(minutes=1))
     response = browser.post("/users/register/resend/", follow=True)
     assert response.redirect_chain == [("/users/register/success/", 302)]
     assert "on its way again" in response.text

@@ -272,7 +272,7 @@ def test_a_change_and_its_mail_are_written_together_or_not_at_all(
 
     before = database()
     monkeypatch.setattr("mail.outbox.post", broken)
-    monkeypatch.setattr("mail.outbox.suppress", broken)
+    monkeypatch.setattr("mail.suppression.suppress", broken)
     for attempt in (
         lambda: accounts.register(
             user_id="carol", email="c@example.com", name="C", password=PASSWORD, language="en"

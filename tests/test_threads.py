@@ -167,7 +167,7 @@ def test_a_pool_that_was_stopped_does_not_start_again(pool: Pool) -> None:
 
 def test_a_mail_that_is_taken_while_the_end_begins_is_left_to_the_next_process(pool: Pool) -> None:
     ran: list[bool] = []
-    pool.jobs.put(lambda: ran.append(True))
+    pool.queue(lambda: ran.append(True))
     pool.stopping.set()
     assert pool.send_step() is False
     assert ran == []
@@ -181,7 +181,7 @@ def test_an_idle_sender_lets_go_of_its_connection_and_a_busy_one_keeps_it(
     monkeypatch.setattr(threads, "IDLE_FOR", 0.01)
     monkeypatch.setattr(connections, "close", lambda: closed.append(True))
     if busy:
-        pool.jobs.put(lambda: None)
+        pool.queue(lambda: None)
     assert pool.send_step() is busy
     assert bool(closed) is not busy
 
@@ -233,7 +233,7 @@ def test_the_sweeper_goes_on_sweeping(pool: Pool, monkeypatch: pytest.MonkeyPatc
 
 def test_enqueue_hands_the_task_over_and_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     put: list[Any] = []
-    monkeypatch.setattr(threads._pool, "put", put.append)
+    monkeypatch.setattr(threads._pool, "put", lambda job, urgency: put.append(job))
     delivered: list[str] = []
     monkeypatch.setattr(delivery, "deliver", delivered.append)
     result = ThreadsBackend("default", {}).enqueue(tasks.deliver, ["the-key"], {})

@@ -8,15 +8,15 @@ so that neither an answer nor its time tells a visitor who has an account.
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from mail import outbox
+from mail import outbox, suppression
 from users import identity
-from users.models import Level, State, User, claim_end
+from users.models import Level, State, User, UserQuerySet, claim_end
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,8 @@ def _unique_user_id() -> Iterator[None]:
 def resend_activation(claim: User) -> None:
     """The link once more, to somebody who has shown that the claim is his."""
     with transaction.atomic():
-        if keep([claim]):
+        if User.objects.waiting().filter(pk=claim.pk).exists():
+            keep([claim])
             outbox.post("register", user=claim)
 
 
@@ -92,6 +93,7 @@ def correct_address(claim: User, email: str) -> None:
     with transaction.atomic():
         if not User.objects.waiting().filter(pk=claim.pk).update(email=claim.email):
             raise LinkSpent
+        claim.mails.filter(letter="register").cancel()
         outbox.post("register", user=claim)
     log.info("corrected the address of %s", claim.pk)
 
@@ -106,13 +108,33 @@ def decline(claim: User) -> None:
     """The owner of the mailbox says that he did not register."""
     with transaction.atomic():
         cancel(claim)
-        outbox.suppress(claim.email, purpose="registration", reason="declined", for_=DECLINED_FOR)
+        suppression.suppress(claim.email, suppression.Reason.DECLINED, for_=DECLINED_FOR)
 
 
 def keep(claims: Iterable[User]) -> int:
     """A claim lives as long as the newest link to it: called when a link is made."""
-    pks = [claim.pk for claim in claims]
-    return User.objects.waiting().filter(pk__in=pks).update(claim_expires_at=claim_end())
+    end = claim_end()
+    # Not for less than a minute: most links are made just after the claim.
+    short = [claim.pk for claim in claims if claim.claim_expires_at < end - timedelta(minutes=1)]
+    if not short:
+        return 0
+    return User.objects.waiting().filter(pk__in=short).update(claim_expires_at=end)
+
+
+def expired_claims(before: datetime) -> UserQuerySet:
+    """Claims that expired before then. Never an account, and never anybody of the staff."""
+    waiting = User.objects.waiting().filter(is_staff=False, is_superuser=False)
+    return waiting.filter(claim_expires_at__lt=before)
+
+
+def prune_claims(before: datetime, at_most: int) -> int:
+    """Deletes some of the expired claims; how many. No argument makes it take anything else."""
+    with transaction.atomic():
+        # Locked, and so looked at again: one that is activated in this moment is not among them.
+        claims = expired_claims(before).select_for_update()[:at_most]
+        pks = [claim.pk for claim in claims]
+        expired_claims(before).filter(pk__in=pks).delete()
+    return len(pks)
 
 
 # Activation
@@ -203,8 +225,11 @@ def activate_by_staff(user: User) -> None:
 
 
 def send_reset(user: User) -> None:
-    """Staff starts a reset; only the holder of the mailbox chooses the password."""
-    outbox.post("password_reset", address=user.email, language=user.language)
+    """Staff starts a reset; only the holder of the mailbox chooses the password.
+
+    A letter with a count of its own, so that strangers who ask for resets cannot use it up.
+    """
+    outbox.post("password_reset_by_staff", address=user.email, language=user.language)
 
 
 # Language

@@ -7,5 +7,6 @@ class UsersConfig(AppConfig):
     verbose_name = _("People")
 
     def ready(self) -> None:
-        # Registers the letters, so that the mail app can write them when their time comes.
-        from users import letters  # noqa: F401
+        # Registers the letters, so that the mail app can write them when their time comes, and the
+        # receivers of Django's signals for the log.
+        from users import audit, letters  # noqa: F401

@@ -3,10 +3,13 @@
 Here, and not in the request, is decided whether an address belongs to anybody.
 """
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -15,16 +18,19 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.utils.translation import gettext as _
 
-from mail import outbox, site
-from mail.models import Mail
-from mail.registry import letter
+from mail import site, suppression
+from mail.models import Mail, Priority
+from mail.registry import AddressRefused, add_sample, letter
 from users import accounts, tokens
 from users.models import State, User
 
 CLAIMS_IN_A_LETTER = 3
 
+# One token in sixty is, to a spam filter, the address of a Bitcoin purse: 1 to 2 points.
+LIKE_A_PURSE = re.compile(r"-[13][1-9a-f]{31}$")
 
-@letter(useful_for=timedelta(hours=24))
+
+@letter(useful_for=timedelta(hours=24), priority=Priority.WAITED_FOR)
 def register(mail: Mail) -> EmailMultiAlternatives | None:
     """The activation link; or, where the address has an owner, a word to the owner."""
     claim: User | None = mail.user
@@ -33,13 +39,13 @@ def register(mail: Mail) -> EmailMultiAlternatives | None:
     return _to_claims(claim.email, [claim])
 
 
-@letter(useful_for=timedelta(hours=24))
+@letter(useful_for=timedelta(hours=24), priority=Priority.WAITED_FOR)
 def activate_resend(mail: Mail) -> EmailMultiAlternatives | None:
     """The same, for an address that somebody typed."""
     return _to_claims(mail.address, _claims_at(mail.address))
 
 
-@letter(useful_for=timedelta(minutes=30))
+@letter(useful_for=timedelta(minutes=30), priority=Priority.WAITED_FOR)
 def password_reset(mail: Mail) -> EmailMultiAlternatives | None:
     """The reset link; a waiting account gets its activation link again, a disabled one nothing."""
     owner = User.objects.activated().at_address(mail.address).first()
@@ -47,48 +53,46 @@ def password_reset(mail: Mail) -> EmailMultiAlternatives | None:
         return _to_claims(mail.address, _claims_at(mail.address))
     if owner.state == State.DISABLED:
         return None
-    return _letter(
-        "password_reset",
-        owner.email,
-        owner.language,
-        user_id=owner.user_id,
-        url=_link("users:password_reset_confirm", owner, tokens.reset.make_token(owner)),
-        minutes=settings.RESET_TIMEOUT // 60,
-    )
+    return _password_reset(owner)
 
 
-@letter(useful_for=timedelta(hours=72))
+@letter(useful_for=timedelta(minutes=30), priority=Priority.WAITED_FOR)
+def password_reset_by_staff(mail: Mail) -> EmailMultiAlternatives | None:
+    return password_reset(mail)
+
+
+@letter(useful_for=timedelta(hours=72), priority=Priority.NOTICE)
 def password_change(mail: Mail) -> EmailMultiAlternatives | None:
     """A notice: the password is another than before."""
     if mail.user is None or not mail.user.is_active:
         return None
-    return _letter(
-        "password_change",
-        mail.user.email,
-        mail.user.language,
-        user_id=mail.user.user_id,
-        when=timezone.localtime(mail.created_at),
-        reset_url=site.url(reverse("users:password_reset")),
-    )
+    return _password_change(mail.user, mail.created_at)
 
 
 def _to_claims(address: str, claims: list[User]) -> EmailMultiAlternatives | None:
-    if outbox.is_suppressed(address, "registration"):
+    suppressed = suppression.reason_for(address)
+    if suppressed == suppression.Reason.DECLINED:
         return None
+    if suppressed:
+        raise AddressRefused(f"mail to this address has come back before: {suppressed.label}")
     owner = User.objects.activated().at_address(address).first()
     if owner is not None:
-        return _letter(
-            "register_taken",
-            owner.email,
-            owner.language,
-            user_id=owner.user_id,
-            disabled=owner.state == State.DISABLED,
-            login_url=site.url(reverse("users:login")),
-            reset_url=site.url(reverse("users:password_reset")),
-        )
+        return _register_taken(owner)
     if not claims:
         return None
     accounts.keep(claims)
+    return _register(claims)
+
+
+def _claims_at(address: str) -> list[User]:
+    newest_first = User.objects.waiting().at_address(address).order_by("-created_at")
+    return list(newest_first[:CLAIMS_IN_A_LETTER])
+
+
+# What each letter says. Of a stranger's words none but the ID may enter (see users.identity).
+
+
+def _register(claims: list[User]) -> EmailMultiAlternatives:
     return _letter(
         "register",
         claims[0].email,
@@ -97,7 +101,7 @@ def _to_claims(address: str, claims: list[User]) -> EmailMultiAlternatives | Non
         claims=[
             {
                 "user_id": claim.user_id,
-                "url": _link("users:activate", claim, tokens.activation.make_token(claim)),
+                "url": _link("users:activate", claim, tokens.activation),
             }
             for claim in claims
         ],
@@ -105,14 +109,51 @@ def _to_claims(address: str, claims: list[User]) -> EmailMultiAlternatives | Non
     )
 
 
-def _claims_at(address: str) -> list[User]:
-    newest_first = User.objects.waiting().at_address(address).order_by("-created_at")
-    return list(newest_first[:CLAIMS_IN_A_LETTER])
+def _register_taken(owner: User) -> EmailMultiAlternatives:
+    return _letter(
+        "register_taken",
+        owner.email,
+        owner.language,
+        user_id=owner.user_id,
+        disabled=owner.state == State.DISABLED,
+        login_url=site.url(reverse("users:login")),
+        reset_url=site.url(reverse("users:password_reset")),
+    )
 
 
-def _link(name: str, user: User, token: str) -> str:
+def _password_reset(owner: User) -> EmailMultiAlternatives:
+    return _letter(
+        "password_reset",
+        owner.email,
+        owner.language,
+        user_id=owner.user_id,
+        url=_link("users:password_reset_confirm", owner, tokens.reset),
+        minutes=settings.RESET_TIMEOUT // 60,
+    )
+
+
+def _password_change(person: User, when: datetime) -> EmailMultiAlternatives:
+    return _letter(
+        "password_change",
+        person.email,
+        person.language,
+        user_id=person.user_id,
+        when=timezone.localtime(when),
+        reset_url=site.url(reverse("users:password_reset")),
+    )
+
+
+def _link(name: str, user: User, keys: PasswordResetTokenGenerator) -> str:
     uidb64 = urlsafe_base64_encode(force_bytes(user.pk))
-    return site.url(reverse(name, kwargs={"uidb64": uidb64, "token": token}))
+    return site.url(reverse(name, kwargs={"uidb64": uidb64, "token": _token(keys, user)}))
+
+
+def _token(keys: PasswordResetTokenGenerator, user: User) -> str:
+    """Django's token of this second; or of the last one before, that looks like nothing else."""
+    made = keys._num_seconds(keys._now())
+    while LIKE_A_PURSE.search(token := keys._make_token_with_timestamp(user, made, keys.secret)):
+        made -= 1
+    return token
 
 
 def _letter(stem: str, to: str, language: str, **context: Any) -> EmailMultiAlternatives:
@@ -126,3 +167,28 @@ def _letter(stem: str, to: str, language: str, **context: Any) -> EmailMultiAlte
         text = render_to_string(f"mail/{stem}.txt", context)
         html = render_to_string(f"mail/{stem}.html", context)
     return EmailMultiAlternatives(subject, text, to=[to], alternatives=[(html, "text/html")])
+
+
+# Samples
+
+
+def _nobody(language: str, user_id: str = "hong-gildong", **fields: Any) -> User:
+    """Somebody who is in no database: no account has this id, so the links open nothing."""
+    address = "hong@example.com"
+    return User(pk=UUID(int=0), user_id=user_id, email=address, language=language, **fields)
+
+
+def _several(language: str) -> list[User]:
+    return [_nobody(language, user_id) for user_id in ("hong-gildong", "gildong", "hong2026")]
+
+
+def _disabled(language: str) -> User:
+    return _nobody(language, activated_at=timezone.now())
+
+
+add_sample("register", lambda language: _register([_nobody(language)]))
+add_sample("register_several", lambda language: _register(_several(language)))
+add_sample("register_taken", lambda language: _register_taken(_nobody(language, is_active=True)))
+add_sample("register_taken_disabled", lambda language: _register_taken(_disabled(language)))
+add_sample("password_reset", lambda language: _password_reset(_nobody(language)))
+add_sample("password_change", lambda language: _password_change(_nobody(language), timezone.now()))

@@ -1,18 +1,29 @@
-"""The addresses of every flow; name, view, template, letter, test and document share one stem."""
+"""The addresses of every flow; name, view, template, letter, test and document share one stem.
+
+`limited`: the forms that make us write to somebody, which one network may not send without end.
+"""
 
 from django.urls import path
 
+from users.networks import limited
 from users.views import activate, language, login, password, register
 
 app_name = "users"
 
 urlpatterns = [
-    path("register/", register.RegisterView.as_view(), name="register"),
+    path("register/", limited(register.RegisterView.as_view()), name="register"),
     path("register/success/", register.RegisterSuccessView.as_view(), name="register_success"),
-    path("register/address/", register.RegisterAddressView.as_view(), name="register_address"),
-    path("register/resend/", register.register_resend, name="register_resend"),
+    path("register/status/", register.register_status, name="register_status"),
+    path(
+        "register/address/",
+        limited(register.RegisterAddressView.as_view()),
+        name="register_address",
+    ),
+    path("register/resend/", limited(register.register_resend), name="register_resend"),
     path("register/cancel/", register.register_cancel, name="register_cancel"),
-    path("activate/resend/", activate.ActivateResendView.as_view(), name="activate_resend"),
+    path(
+        "activate/resend/", limited(activate.ActivateResendView.as_view()), name="activate_resend"
+    ),
     path(
         "activate/<uidb64>/password/",
         activate.ActivatePasswordView.as_view(),
@@ -23,11 +34,15 @@ urlpatterns = [
         activate.ActivateDeclineView.as_view(),
         name="activate_decline",
     ),
-    path("activate/<uidb64>/renew/", activate.ActivateRenewView.as_view(), name="activate_renew"),
+    path(
+        "activate/<uidb64>/renew/",
+        limited(activate.ActivateRenewView.as_view()),
+        name="activate_renew",
+    ),
     path("activate/<uidb64>/<token>/", activate.ActivateView.as_view(), name="activate"),
     path("login/", login.LoginView.as_view(), name="login"),
     path("logout/", login.LogoutView.as_view(), name="logout"),
-    path("password/reset/", password.PasswordResetView.as_view(), name="password_reset"),
+    path("password/reset/", limited(password.PasswordResetView.as_view()), name="password_reset"),
     path(
         "password/reset/sent/",
         password.PasswordResetSentView.as_view(),
@@ -40,7 +55,7 @@ urlpatterns = [
     ),
     path(
         "password/reset/<uidb64>/renew/",
-        password.PasswordResetRenewView.as_view(),
+        limited(password.PasswordResetRenewView.as_view()),
         name="password_reset_renew",
     ),
     path(

@@ -4,6 +4,7 @@ Started by the first mail or the first request of a process, never at import: se
 """
 
 import atexit
+import itertools
 import logging
 import os
 import queue
@@ -16,60 +17,47 @@ from typing import Any
 from django.conf import settings
 from django.db import close_old_connections
 from django.db import connections as databases
-from django.utils import timezone
-from django_tasks import TaskResult, TaskResultStatus, task_backends
-from django_tasks.backends.base import BaseTaskBackend
+from django_tasks import task_backends
 from django_tasks.base import Task
-from django_tasks.utils import get_random_id
 
 from mail import connections, delivery
+from mail.engines.hints import HintsBackend
 
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY = 5.0  # seconds
+SWEEP_BEHIND = 0.5  # seconds, while more is overdue than one sweep takes
 IDLE_FOR = 20.0  # seconds without work after which a sender closes its connection
 STOP_WITHIN = 20.0  # seconds for what is being sent; what is not begun stays a pending row
 
 Job = Callable[[], Any]
 
 
-class ThreadsBackend(BaseTaskBackend):
-    """Django Tasks over the pool of this process.
+class ThreadsBackend(HintsBackend):
+    """Django Tasks over the pool of this process."""
 
-    A task of ours is only a hint at a row, so the queue may be lost at any time.
-    """
-
-    def enqueue(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
-        self.validate_task(task)
-        _pool.put(lambda: task.call(*args, **kwargs))
-        return TaskResult(
-            task=task,
-            id=get_random_id(),
-            status=TaskResultStatus.READY,
-            enqueued_at=timezone.now(),
-            started_at=None,
-            finished_at=None,
-            last_attempted_at=None,
-            args=list(args),
-            kwargs=kwargs,
-            backend=self.alias,
-            errors=[],
-            worker_ids=[],
-        )
+    def hint(self, task: Task, args: list[Any], kwargs: dict[str, Any]) -> None:
+        _pool.put(lambda: task.call(*args, **kwargs), -task.priority)
 
 
 class Pool:
     """Sender threads over one queue, and a sweeper that feeds it with what is overdue."""
 
     def __init__(self) -> None:
-        self.jobs: queue.Queue[Job | None] = queue.Queue()
+        # (urgency, number of arrival, job): the lowest comes first, in the order of arrival.
+        self.jobs: queue.PriorityQueue[tuple[int, int, Job | None]] = queue.PriorityQueue()
+        self.arrivals = itertools.count()
         self.threads: list[threading.Thread] = []
         self.starting = threading.Lock()
         self.stopping = threading.Event()
+        self.behind = False  # whether the last sweep has left some for the next
 
-    def put(self, job: Job) -> None:
-        self.jobs.put(job)
+    def put(self, job: Job, urgency: int = 0) -> None:
+        self.queue(job, urgency)
         self.start()
+
+    def queue(self, job: Job | None, urgency: int = 0) -> None:
+        self.jobs.put((urgency, next(self.arrivals), job))
 
     def start(self) -> None:
         """Starts the threads, once. Daemons: none of them may keep a process from ending."""
@@ -96,7 +84,7 @@ class Pool:
     def send_step(self) -> bool:
         """Runs one job; whether there was one. An idle sender lets go of its connection."""
         try:
-            job = self.jobs.get(timeout=IDLE_FOR)
+            job = self._next()
         except queue.Empty:
             connections.close()
             close_old_connections()
@@ -104,19 +92,27 @@ class Pool:
         try:
             if job is None or self.stopping.is_set():
                 return False
-            close_old_connections()
             job()
         except Exception:  # the database is away, say: the row waits for the sweep
             log.exception("a mail task failed")
+            close_old_connections()
         finally:
             self.jobs.task_done()
-        close_old_connections()
         return True
+
+    def _next(self) -> Job | None:
+        """Waits for a job. After a wait the database connection may be dead, and is looked at."""
+        try:
+            return self.jobs.get_nowait()[2]
+        except queue.Empty:
+            job = self.jobs.get(timeout=IDLE_FOR)[2]
+            close_old_connections()
+            return job
 
     def sweep(self) -> None:
         while True:
             self.sweep_step()
-            if self.stopping.wait(SWEEP_EVERY):
+            if self.stopping.wait(SWEEP_BEHIND if self.behind else SWEEP_EVERY):
                 break
         databases.close_all()
 
@@ -125,13 +121,15 @@ class Pool:
         if not self.jobs.empty():
             return 0
         close_old_connections()
+        self.behind = False
         try:
             overdue = delivery.overdue()
         except Exception:
             log.exception("the sweep for overdue mail failed; it will be tried again")
             return 0
-        for pk in overdue:
-            self.jobs.put(partial(delivery.deliver, pk))
+        self.behind = len(overdue) == delivery.ROWS_A_SWEEP
+        for pk, priority in overdue:
+            self.queue(partial(delivery.deliver, pk), priority)
         return len(overdue)
 
     def drain(self, within: float) -> bool:
@@ -143,7 +141,7 @@ class Pool:
         """Lets the senders finish what they are sending, and nothing more."""
         self.stopping.set()
         for _ in self.threads:
-            self.jobs.put(None)  # wakes an idle sender
+            self.queue(None)  # wakes an idle sender
         deadline = time.monotonic() + within
         for thread in self.threads:
             thread.join(max(0.0, deadline - time.monotonic()))

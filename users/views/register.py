@@ -5,14 +5,14 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 from django.views.generic import FormView
 
-from users import accounts, claims, texts
+from users import accounts, claims, progress, texts
 from users.forms import AddressForm, RegistrationForm
 from users.views.pages import VisitorsOnly
 
@@ -51,7 +51,9 @@ class RegisterSuccessView(FormView):
     http_method_names = ["get", "head", "options"]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(claim=_claim(self.request), **kwargs)
+        claim = _claim(self.request)
+        status = progress.of_registration(claim)
+        return super().get_context_data(claim=claim, status=status, **kwargs)
 
 
 class RegisterAddressView(RegisterSuccessView):
@@ -66,6 +68,15 @@ class RegisterAddressView(RegisterSuccessView):
             raise PermissionDenied(texts.NOT_YOUR_REGISTRATION) from None
         messages.success(self.request, texts.ADDRESS_CORRECTED)
         return redirect("users:register_success")
+
+
+@require_safe
+@never_cache
+def register_status(request: HttpRequest) -> HttpResponse:
+    """The piece of that page which says how the mail is doing; static/site.js asks for it."""
+    claim = claims.of_browser(request)
+    status = progress.of_registration(claim) if claim else progress.GONE
+    return render(request, "users/register_status.html", {"status": status})
 
 
 @require_POST

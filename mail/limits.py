@@ -1,0 +1,72 @@
+"""How much may leave: so that nobody makes a weapon of us, and no service closes our account.
+
+The outbox itself is the count, so there is nothing to keep in step. All of it is silent: a mail
+waits or ends, and what the visitor sees is the same.
+"""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from mail.models import HANDED_OVER, Mail, Priority
+from mail.registry import letters
+
+DAY = timedelta(hours=24)
+GAP = timedelta(minutes=1)  # between two letters of a kind to one address
+# The last part of a day's budget is kept for what somebody waits for.
+BUDGET_FOR_NOTICES = 0.8
+BUDGET_LOOK_AGAIN = timedelta(minutes=10)
+
+TOO_MANY = "enough letters of this kind to this address for a day"
+
+
+class Over(Exception):
+    """This mail is one too many, and ends."""
+
+
+def wait_for_turn(mail: Mail) -> tuple[datetime, str] | None:
+    """When the mail may leave, and why not now; None if now. `Over` if it is one too many."""
+    limited = letters[mail.letter].limited
+    return (_to_this_address(mail) if limited else None) or _of_the_budget(mail)
+
+
+def _to_this_address(mail: Mail) -> tuple[datetime, str] | None:
+    """One a minute, and a few a day, of each kind; the second of a minute waits for the next."""
+    now = timezone.now()
+    sent = Q(state__in=HANDED_OVER, sent_at__gt=now - DAY)
+    alike = Mail.objects.to(mail.address).filter(letter=mail.letter).exclude(pk=mail.pk)
+    others = alike.filter(sent | Mail.in_flight()).order_by("-sent_at")
+    rows = list(
+        others.values_list("sent_at", "created_at", "pk")[: settings.EMAIL_PER_ADDRESS_LIMIT]
+    )
+    if len(rows) >= settings.EMAIL_PER_ADDRESS_LIMIT:
+        raise Over(TOO_MANY)
+    # Of two that senders hold in this moment, the older goes first.
+    older = [
+        sent_at or now
+        for sent_at, created_at, pk in rows
+        if sent_at or (created_at, pk) < (mail.created_at, mail.pk)
+    ]
+    if older and max(older) + GAP > now:
+        return max(older) + GAP, "one of its kind has just gone to this address: a minute later"
+    return None
+
+
+def _of_the_budget(mail: Mail) -> tuple[datetime, str] | None:
+    """What the mail service takes in a day; letters that somebody waits for go first."""
+    budget = settings.EMAIL_DAILY_LIMIT
+    if not budget:
+        return None
+    if mail.priority > Priority.WAITED_FOR:
+        budget = int(budget * BUDGET_FOR_NOTICES)
+    now = timezone.now()
+    # As much of the newest as would use it up: the oldest of these is the one that must leave
+    # the day before there is room again.
+    last_day = Mail.objects.filter(sent_at__gt=now - DAY).order_by("-sent_at")
+    full = last_day.values_list("sent_at", flat=True)[budget - 1 : budget]
+    for oldest in full:
+        room = max(oldest + DAY, now + BUDGET_LOOK_AGAIN) if oldest else now
+        return room, f"the day's budget of {budget} mails is used up"
+    return None

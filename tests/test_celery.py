@@ -1,0 +1,255 @@
+"""Celery as the engine, without a broker: what is said to it, and what if it does not listen."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import Celery
+from django.core import mail as django_mail
+
+from cs_web import config
+from mail import outbox
+from mail.engines import celery
+from mail.models import Mail, Priority, State
+from users.models import User
+
+app = Celery("tests", broker="memory://")
+
+
+class Broken:
+    """A Celery application whose broker is down."""
+
+    asked = 0
+
+    def send_task(self, *args: Any, **options: Any) -> None:
+        self.asked += 1
+        raise ConnectionRefusedError("[Errno 111] Connection refused")
+
+
+broken = Broken()
+
+
+def engine(app: str) -> dict[str, Any]:
+    options = {"app": f"{__name__}.{app}"}
+    return {"default": {"BACKEND": "mail.engines.celery.CeleryBackend", "OPTIONS": options}}
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(celery, "_breaker", celery.Breaker(10, clock))
+    return clock
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    hints_in(celery.QUEUE)
+    hints_in(celery.SWEEP_QUEUE)
+
+
+def hints_in(name: str) -> list[tuple[str, list[str]]]:
+    """The tasks that wait in a queue, which is empty afterwards: name and arguments."""
+    hints = []
+    with app.connection_for_read() as connection, connection.SimpleQueue(name) as queue:
+        while len(queue):
+            message = queue.get_nowait()
+            message.ack()
+            arguments, _, _ = message.payload
+            hints.append((message.headers["task"], arguments))
+    return hints
+
+
+def post(letter: str, user: User, commit: Any) -> Mail:
+    with commit(execute=True):
+        return outbox.post(letter, user=user)
+
+
+# What is said
+
+
+def test_a_hint_is_a_name_and_a_number_of_a_row(
+    bob: User, settings: Any, clock: Clock, django_capture_on_commit_callbacks: Any
+) -> None:
+    settings.TASKS = engine("app")
+    mail = post("register", bob, django_capture_on_commit_callbacks)
+    [(task, arguments)] = hints_in(celery.QUEUE)
+    assert (task, arguments) == ("mail.run", ["mail.tasks.deliver", str(mail.pk)])
+
+    celery.run(*arguments)
+    assert [letter.to for letter in django_mail.outbox] == [["bob@example.com"]]
+    celery.run(*arguments)
+    assert len(django_mail.outbox) == 1, "a doubled hint finds the row sent"
+
+
+def test_what_nobody_waits_for_is_left_to_the_sweep(
+    alice: User, settings: Any, clock: Clock, django_capture_on_commit_callbacks: Any
+) -> None:
+    settings.TASKS = engine("app")
+    post("password_change", alice, django_capture_on_commit_callbacks)
+    assert hints_in(celery.QUEUE) == []
+
+
+def test_a_sweep_hints_the_urgent_first_and_in_a_queue_of_its_own(alice: User, bob: User) -> None:
+    notice = outbox.post("password_change", user=alice)
+    urgent = outbox.post("register", user=bob)
+    assert (notice.priority, urgent.priority) == (Priority.NOTICE, Priority.WAITED_FOR)
+    assert celery.sweep() == 2
+    assert hints_in(celery.QUEUE) == []
+    assert [arguments[1] for _, arguments in hints_in(celery.SWEEP_QUEUE)] == [
+        str(urgent.pk),
+        str(notice.pk),
+    ]
+
+
+@pytest.mark.parametrize("path", ["os.getcwd", "mail.delivery.deliver", "mail.tasks.hint"])
+def test_a_message_cannot_call_what_is_no_task(path: str) -> None:
+    with pytest.raises(TypeError, match="is no task"):
+        celery.run(path)
+
+
+def test_an_idle_worker_lets_go_of_the_mail_server(
+    bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[bool] = []
+    monkeypatch.setattr(celery.connections, "close", lambda: closed.append(True))
+    celery.run("mail.tasks.deliver", str(outbox.post("register", user=bob).pk))
+    assert not closed
+    assert 0 < signal.alarm(0) <= celery.IDLE_FOR
+    signal.raise_signal(signal.SIGALRM)
+    assert closed
+
+
+# A broker that is down
+
+
+def test_a_broker_that_is_down_is_one_line_in_the_log_and_nothing_to_the_visitor(
+    bob: User,
+    settings: Any,
+    clock: Clock,
+    django_capture_on_commit_callbacks: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings.TASKS = engine("broken")
+    broken.asked = 0
+    mail = post("register", bob, django_capture_on_commit_callbacks)
+    assert Mail.objects.get(pk=mail.pk).state == State.PENDING
+    [line] = [record for record in caplog.records if record.name == celery.log.name]
+    assert "waits for a sweep" in line.getMessage()
+    assert line.exc_info is None
+
+    post("register", bob, django_capture_on_commit_callbacks)
+    assert broken.asked == 1, "it is left alone for a while"
+    clock.now += 10
+    post("register", bob, django_capture_on_commit_callbacks)
+    assert broken.asked == 2
+
+
+def test_the_breaker_lets_one_find_out_whether_it_still_fails() -> None:
+    clock = Clock()
+    breaker = celery.Breaker(10, clock)
+    assert breaker.lets_through()
+    assert breaker.lets_through()
+    breaker.report(worked=False)
+    assert not breaker.lets_through()
+    clock.now += 10
+    assert breaker.lets_through()
+    assert not breaker.lets_through(), "while the one has no answer yet, nobody else waits for it"
+    clock.now += 5
+    breaker.report(worked=False)
+    clock.now += 9
+    assert not breaker.lets_through(), "counted from the failure, not from the attempt"
+    clock.now += 1
+    assert breaker.lets_through()
+    breaker.report(worked=True)
+    assert breaker.lets_through()
+    assert breaker.lets_through()
+
+
+# Configuration
+
+SECRET = "tr0ub4dor"
+RIGHT = {
+    "SECRET_KEY": "0123456789" * 5,
+    "EMAIL_SERVICE": "console",
+    "MAIL_ENGINE": "celery",
+    "CELERY_BROKER_URL": f"amqp://cs_web:{SECRET}@127.0.0.1:5672/cs_web",
+}
+
+
+def test_celery_needs_a_broker() -> None:
+    assert config.load(environment=RIGHT).MAIL_ENGINE == "celery"
+    with pytest.raises(config.ConfigurationError, match="CELERY_BROKER_URL: is missing"):
+        config.load(environment=RIGHT | {"CELERY_BROKER_URL": ""})
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (f"http://cs_web:{SECRET}@127.0.0.1", "must start with amqp://"),
+        (f"amqp://cs_web:{SECRET}/4@127.0.0.1", "does not name a host, or its port"),
+        (f"amqp://cs_web:{SECRET}@127.0.0.1:{SECRET}", "does not name a host, or its port"),
+        ("redis:///0", "does not name a host"),
+        (f"{SECRET}@127.0.0.1", "must start with amqp://"),
+    ],
+)
+def test_a_wrong_broker_is_told_without_its_password(url: str, words: str) -> None:
+    with pytest.raises(config.ConfigurationError) as caught:
+        config.load(environment=RIGHT | {"CELERY_BROKER_URL": url})
+    assert words in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_an_unknown_engine_is_told() -> None:
+    with pytest.raises(config.ConfigurationError, match="MAIL_ENGINE: must be threads, work"):
+        config.load(environment=RIGHT | {"MAIL_ENGINE": "rabbitmq"})
+
+
+def test_a_worker_of_a_site_with_another_engine_ends_in_plain_words() -> None:
+    with pytest.raises(SystemExit, match="set MAIL_ENGINE to celery"):
+        importlib.import_module("cs_web.celery")
+
+
+def python(code: str, **settings: str) -> str:
+    """What a process with these settings prints."""
+    env = {**os.environ, **RIGHT, "DJANGO_SETTINGS_MODULE": "cs_web.settings", **settings}
+    command = [sys.executable, "-c", f"import django, sys; django.setup(); {code}"]
+    return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_site_is_wired_to_celery_and_imports_it_only_then() -> None:
+    show = "from django_tasks import task_backends; print(type(task_backends['default']).__name__"
+    imported = "[name for name in ('celery', 'kombu') if name in sys.modules])"
+    assert python(f"{show}, {imported}", MAIL_ENGINE="threads") == "ThreadsBackend []\n"
+    assert python(f"{show}, task_backends['default'].app.main)") == "CeleryBackend cs_web\n"
+
+
+def test_a_broker_with_tls_must_show_a_certificate() -> None:
+    show = "from cs_web.celery import app; print(app.connection_for_write().ssl)"
+    assert "CERT_REQUIRED" in python(show, CELERY_BROKER_URL="rediss://127.0.0.1:6380/0")
+
+
+# Any other
+
+
+def test_any_backend_of_django_tasks_will_do(
+    bob: User, settings: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    settings.TASKS = {"default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"}}
+    mail = post("register", bob, django_capture_on_commit_callbacks)
+    assert Mail.objects.get(pk=mail.pk).state == State.SENT
+    assert [letter.to for letter in django_mail.outbox] == [["bob@example.com"]]

@@ -1,0 +1,156 @@
+"""/healthz, as a monitor asks it."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+from django.utils import timezone
+
+from mail import alarms
+from mail.engines import threads
+from mail.models import Mail
+from tests.e2e.sites import free_port
+
+pytestmark = pytest.mark.django_db
+
+
+def ask(**headers: str) -> Any:
+    return Client().get("/healthz", headers=headers)
+
+
+def overdue(**age: int) -> None:
+    due = timezone.now() - timedelta(**age)
+    Mail.objects.create(letter="register", address="secret@example.com", language="ko", due=due)
+
+
+def test_a_well_site_says_so() -> None:
+    response = ask()
+    assert response.status_code == 200
+    assert response.json() == {
+        "status": "ok",
+        "database": "ok",
+        "oldest_overdue_seconds": 0,
+        "alarm": "none",
+        "cache": "ok",
+        "engine": "DummyBackend",
+    }
+
+
+def test_nothing_is_stored_anywhere() -> None:
+    response = ask()
+    assert "no-store" in response["Cache-Control"]
+    assert not response.cookies
+    assert "Set-Cookie" not in response
+
+
+def test_a_monitor_may_come_by_any_name_and_without_https(settings: Any) -> None:
+    settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = ["cs.example.ac.kr"], True
+    assert ask(host="cs.example.ac.kr").status_code == 200
+    assert ask(host="10.0.0.7:8001").status_code == 200
+    assert Client().get("/", headers={"host": "10.0.0.7"}).status_code == 400
+
+
+def test_a_person_reads_plain_lines() -> None:
+    response = ask(accept="text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+    assert response["Content-Type"].startswith("text/plain")
+    assert response.text.splitlines()[:2] == ["status: ok", "database: ok"]
+    assert ask(accept="*/*")["Content-Type"] == "application/json"
+
+
+def test_it_only_answers_questions() -> None:
+    assert Client().head("/healthz").status_code == 200
+    for method in ("post", "put", "delete"):
+        assert getattr(Client(), method)("/healthz").status_code == 405
+    assert Client().get("/healthz/").status_code == 404
+
+
+def test_it_is_cheap(django_assert_max_num_queries: Any) -> None:
+    with django_assert_max_num_queries(2):
+        ask()
+
+
+def test_mail_that_is_a_little_late_is_no_trouble() -> None:
+    overdue(minutes=4, seconds=50)
+    response = ask()
+    assert response.status_code == 200
+    assert 290 <= response.json()["oldest_overdue_seconds"] <= 299
+
+
+def test_mail_that_nobody_sends_is_trouble() -> None:
+    overdue(minutes=1)
+    overdue(minutes=5, seconds=10)
+    response = ask()
+    assert response.status_code == 503
+    assert response.json()["status"] == "trouble"
+    assert 310 <= response.json()["oldest_overdue_seconds"] <= 319
+    assert "secret" not in response.text
+
+
+def test_mail_whose_time_has_not_come_is_no_trouble() -> None:
+    overdue(minutes=-60)
+    assert ask().json()["oldest_overdue_seconds"] == 0
+
+
+def test_an_alarm_is_trouble_and_its_words_stay_inside() -> None:
+    alarms.raise_alarm("the sender was refused: 553 <office@example.com>")
+    response = ask()
+    assert response.status_code == 503
+    assert response.json()["alarm"].startswith("mail cannot leave, since 20")
+    assert "office" not in response.text
+    assert "office" not in ask(accept="text/plain").text
+
+
+def test_a_database_that_is_away_is_trouble_and_no_500() -> None:
+    def away(*_: Any) -> None:
+        raise OperationalError("connection to server at 10.0.0.3 failed: password of cs_web")
+
+    with connection.execute_wrapper(away):
+        response = ask()
+    assert response.status_code == 503
+    assert response.json()["database"] == "does not answer"
+    assert response.json()["cache"] == "ok", "the rest is told all the same"
+    assert "10.0.0.3" not in response.text
+
+
+def test_a_cache_that_is_away_is_trouble_and_no_500(settings: Any) -> None:
+    redis = "django.core.cache.backends.redis.RedisCache"
+    location = f"redis://:secret@127.0.0.1:{free_port()}"
+    before, settings.CACHES = settings.CACHES, {"default": {"BACKEND": redis, "LOCATION": location}}
+    response = ask()
+    settings.CACHES = before
+    assert response.status_code == 503
+    assert response.json()["cache"] == "does not answer"
+    assert "secret" not in response.text
+
+
+@pytest.fixture
+def pool(settings: Any, monkeypatch: Any) -> threads.Pool:
+    """The engine of this process, with threads that a test makes."""
+    settings.TASKS = {"default": {"BACKEND": "mail.engines.threads.ThreadsBackend"}}
+    pool = threads.Pool()
+    monkeypatch.setattr(pool, "start", lambda: None)  # the request would
+    monkeypatch.setattr(threads, "_pool", pool)
+    return pool
+
+
+def test_an_engine_that_nothing_has_woken_is_idle(pool: threads.Pool) -> None:
+    assert ask().json()["engine"] == "idle"
+    assert ask().status_code == 200
+
+
+def test_an_engine_whose_threads_live_is_running(pool: threads.Pool) -> None:
+    pool.threads = [threading.current_thread()]
+    assert ask().json()["engine"] == "running"
+
+
+def test_an_engine_that_has_lost_a_thread_is_trouble(pool: threads.Pool) -> None:
+    ended = threading.Thread(target=lambda: None)
+    ended.start()
+    ended.join()
+    pool.threads = [threading.current_thread(), ended]
+    response = ask()
+    assert response.status_code == 503
+    assert response.json()["engine"] == "1 of 2 threads have ended"

@@ -1,0 +1,223 @@
+"""The letters themselves: what a spam filter, a mail program and a stranger make of them."""
+
+import html
+import os
+import re
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterable
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.mail import EmailMultiAlternatives
+
+from mail import delivery, outbox, registry
+from mail.models import Mail
+from tests.conftest import deliver_all
+from tests.e2e.sites import ROOT, requires
+from users import letters, tokens
+from users.models import User
+
+LANGUAGES = ["ko", "en", "zh-hant"]
+SCORE_AT_MOST = 0.5
+# A text that every spam filter is agreed to take for spam, so that one knows that it works.
+GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+
+each_letter = pytest.mark.parametrize("name", registry.sample_names())
+each_language = pytest.mark.parametrize("language", LANGUAGES)
+
+
+@pytest.fixture(autouse=True)
+def _in_production(settings: Any) -> None:
+    settings.SITE_URL = "https://cs.example.ac.kr"
+    settings.DEFAULT_FROM_EMAIL = "컴퓨터공학부 <noreply@cs.example.ac.kr>"
+
+
+def sent(message: EmailMultiAlternatives) -> bytes:
+    """As it goes over the wire."""
+    delivery.prepare(Mail(pk=uuid.uuid4()), message)
+    return message.message().as_bytes(linesep="\r\n")
+
+
+def received(name: str, language: str) -> EmailMessage:
+    return message_from_bytes(sent(registry.sample(name, language)), policy=policy.default)
+
+
+def part(message: EmailMessage, kind: str) -> str:
+    body = message.get_body((kind,))
+    assert body is not None
+    return str(body.get_content())
+
+
+def test_every_letter_has_a_sample() -> None:
+    templates = (ROOT / "templates" / "mail").glob("*.subject.txt")
+    stems = {path.name.split(".")[0] for path in templates}
+    assert stems
+    names = registry.sample_names()
+    assert not [stem for stem in stems if not any(name.startswith(stem) for name in names)]
+
+
+# To a spam filter
+
+
+def scores(letters: Iterable[bytes], home: Path) -> dict[str, str]:
+    """What SpamAssassin says of each, by its own rules alone; by Message-ID, for it sorts them."""
+    requires("spamassassin", shutil.which("spamassassin"))
+    stamp = b"From noreply@cs.example.ac.kr Fri Nov 20 10:00:00 2026\n"
+    done = subprocess.run(
+        ["spamassassin", "--local", "--nocreate-prefs", "--mbox"],
+        input=b"".join(stamp + one.replace(b"\r\n", b"\n") + b"\n\n" for one in letters),
+        capture_output=True,
+        env={**os.environ, "HOME": str(home)},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    marked = [message_from_bytes(one) for one in done.stdout.split(stamp)[1:]]
+    return {one["Message-ID"]: " ".join(one["X-Spam-Status"].split()) for one in marked}
+
+
+def test_spamassassin_finds_nothing_in_any_letter_in_any_language(tmp_path: Path) -> None:
+    which = [(name, language) for name in registry.sample_names() for language in LANGUAGES]
+    letters = [sent(registry.sample(*one)) for one in which]
+    spam = sent(EmailMultiAlternatives("Hello", GTUBE, to=["reader@example.com"]))
+    said = scores([*letters, spam], tmp_path)
+    words = [said[message_from_bytes(one)["Message-ID"]] for one in [*letters, spam]]
+    found = [float(re.findall(r"score=(\S+)", one)[0]) for one in words]
+    assert found.pop() > 100, "it does look"
+    assert not [one for one in zip(which, found, words, strict=False) if one[1] > SCORE_AT_MOST]
+
+
+@pytest.mark.parametrize("keys", [tokens.activation, tokens.reset])
+def test_no_key_looks_like_the_address_of_a_bitcoin_purse(keys: Any) -> None:
+    """It may be an old one by a second instead, but it opens the door."""
+    people = [User(pk=uuid.uuid4(), email="a@example.com") for _ in range(1500)]
+    purse = re.compile(r"\b[13][a-km-zA-HJ-NP-Z1-9]{29,34}\b")  # as SpamAssassin has it
+    unlucky = [person for person in people if purse.search(keys.make_token(person))]
+    assert unlucky
+    for person in unlucky:
+        token = letters._token(keys, person)
+        assert not purse.search(token)
+        assert keys.check_token(person, token)
+
+
+# To a mail program
+
+
+@each_letter
+@each_language
+def test_every_letter_has_the_headers_that_it_needs_once(name: str, language: str) -> None:
+    letter = received(name, language)
+    for header in ("Date", "Message-ID", "From", "To", "Subject", "Auto-Submitted"):
+        assert len(letter.get_all(header, [])) == 1, header
+    assert re.fullmatch(r"<[0-9a-f-]{36}@cs\.example\.ac\.kr>", letter["Message-ID"])
+    assert letter["From"] == "컴퓨터공학부 <noreply@cs.example.ac.kr>"
+    assert letter["Auto-Submitted"] == "auto-generated"
+    assert letter["X-Auto-Response-Suppress"] == "All"
+    assert letter["Reply-To"] is None
+    assert letter["Subject"].strip()
+    assert letter.get_content_type() == "multipart/alternative"
+    kinds = [one.get_content_type() for one in letter.iter_parts()]
+    assert kinds == ["text/plain", "text/html"]
+
+
+def test_answers_go_where_the_operator_wants_them(settings: Any) -> None:
+    settings.EMAIL_REPLY_TO = "사무실 <office@cs.example.ac.kr>"
+    assert received("register", "ko")["Reply-To"] == "사무실 <office@cs.example.ac.kr>"
+
+
+def test_a_letter_with_a_reply_address_of_its_own_keeps_it(settings: Any) -> None:
+    settings.EMAIL_REPLY_TO = "office@cs.example.ac.kr"
+    message = EmailMultiAlternatives("s", "b", to=["a@example.com"], reply_to=["b@example.com"])
+    delivery.prepare(Mail(pk=uuid.uuid4()), message)
+    assert message.reply_to == ["b@example.com"]
+
+
+@each_letter
+@each_language
+def test_text_and_html_say_the_same(name: str, language: str) -> None:
+    letter = received(name, language)
+    mark_of_signature = "--"
+    words = [word for word in part(letter, "plain").split() if word != mark_of_signature]
+    assert words_of_html(part(letter, "html")) == words
+
+
+def words_of_html(source: str) -> list[str]:
+    body = source[source.index("<body") :]
+    return html.unescape(re.sub(r"<[^>]*>", " ", body)).split()
+
+
+@each_letter
+@each_language
+def test_every_link_leads_to_the_site_and_nothing_is_fetched(name: str, language: str) -> None:
+    letter = received(name, language)
+    source = part(letter, "html")
+    for address in re.findall(r"""https?://[^\s"'<>)]+""", part(letter, "plain") + source):
+        assert address.startswith("https://cs.example.ac.kr")
+        assert re.fullmatch(r"https://cs\.example\.ac\.kr(/[\w/-]*)?", address), "no query, no mark"
+    # Whatever a mail program would fetch by itself would tell us who reads, when and where.
+    assert not re.findall(
+        r"(?i)<(?:img|link|iframe|object|embed|script|video|audio|form)\b", source
+    )
+    assert not re.findall(r"(?i)\b(?:src|srcset|background|poster)\s*=|url\(|@import", source)
+    assert re.findall(r'(?i)\bhref="([^"]*)"', source)
+
+
+@each_letter
+def test_each_language_is_another(name: str) -> None:
+    bodies = [part(received(name, language), "plain") for language in LANGUAGES]
+    subjects = [received(name, language)["Subject"] for language in LANGUAGES]
+    assert len(set(bodies)) == len(set(subjects)) == 3
+    assert re.search("[가-힣]", bodies[0])
+    assert not re.search("[가-힣一-鿿]", bodies[1])
+
+
+# To a stranger
+
+
+HOSTILE = "Win 1000 http://evil.example/?a=1&b=2 <img src=//evil.example/x> {{ 7 }} {% now %}\u2028"
+
+
+def as_if_about_anybody(letter: EmailMultiAlternatives, person: User) -> list[str]:
+    """A letter without what may differ: the ID, the address and the key in the link."""
+    message = message_from_bytes(sent(letter), policy=policy.default)
+    link = r"/users/(?:activate|password)/[^\s\"<]+"
+    parts = (message["Subject"].strip(), part(message, "plain"), part(message, "html"))
+    return [re.sub(link, "LINK", one).replace(person.user_id, "ID") for one in parts]
+
+
+@each_language
+@pytest.mark.parametrize("name", ["register", "activate_resend", "password_reset"])
+def test_of_what_a_stranger_fills_in_only_the_id_gets_into_a_letter(
+    cast: Callable[..., User], name: str, language: str
+) -> None:
+    """Anybody can have these sent to anybody, so they must not carry his words."""
+    told = []
+    hostile = {"name": HOSTILE[:50].strip(), "email": "call-0101234567+win@example.com"}
+    for user_id, fields in (("alice", {}), ("Free-Money_call-010-1234-5678", hostile)):
+        person = cast(user_id, "waiting", language=language, **fields)
+        args = {"user": person} if name == "register" else {"address": person.email}
+        outbox.post(name, **args, language=language, args={"subject": HOSTILE, "url": HOSTILE})
+        [letter] = deliver_all()
+        told.append(as_if_about_anybody(letter, person))
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("name", ["register", "password_reset"])
+def test_the_owner_of_an_address_reads_nothing_of_who_typed_it(
+    cast: Callable[..., User], name: str
+) -> None:
+    """Who registers with a taken address, or asks for its reset, does not get his words through."""
+    alice = cast("alice")
+    typed = "ALICE@Example.com"
+    if name == "register":
+        mallory = cast("Mallory-was-here", "waiting", email=typed, name=HOSTILE[:20])
+        outbox.post(name, user=mallory)
+    else:
+        outbox.post(name, address=typed)
+    [letter] = deliver_all()
+    assert letter.to == [alice.email]
+    assert not re.findall("(?i)mallory|evil|win 1000", str(sent(letter)))

@@ -1,0 +1,175 @@
+"""Never a weapon: how much may leave, and how much one network may ask for."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.test import Client, RequestFactory, override_settings
+from django.utils import timezone
+
+from mail import outbox
+from mail.models import Mail, Priority, State
+from tests.conftest import deliver_all, registration
+from users import accounts, networks
+from users.models import User
+
+
+def minutes(number: float) -> timedelta:
+    return timedelta(minutes=number)
+
+
+# One address
+
+
+def test_the_second_within_a_minute_waits_for_its_minute(bob: User) -> None:
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        accounts.resend_activation(bob)
+        assert len(deliver_all()) == 1
+        accounts.resend_activation(bob)
+        assert deliver_all() == []
+        waiting = Mail.objects.get(state=State.PENDING)
+        assert waiting.due == timezone.now() + minutes(1)
+        assert waiting.attempts == 0, "waiting for one's turn costs no attempt"
+        clock.shift(minutes(1))
+        assert len(deliver_all()) == 1
+
+
+def test_the_seventh_of_a_day_is_never_sent_and_the_next_day_is(bob: User) -> None:
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for _ in range(6):
+            accounts.resend_activation(bob)
+            assert len(deliver_all()) == 1
+            clock.shift(minutes(2))
+        accounts.resend_activation(bob)
+        assert deliver_all() == []
+        assert Mail.objects.filter(state=State.DROPPED).count() == 1
+        clock.shift(timedelta(hours=24))
+        accounts.resend_activation(bob)
+        assert len(deliver_all()) == 1
+
+
+def test_claims_of_strangers_do_not_use_up_the_reset_of_the_owner(
+    alice: User, cast: Callable[..., User]
+) -> None:
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for number in range(8):
+            mallory = cast(f"mallory{number}", "waiting", email="ALICE@example.com")
+            accounts.resend_activation(mallory)
+            deliver_all()
+            clock.shift(minutes(2))
+        assert Mail.objects.filter(state=State.SENT).count() == 6
+        accounts.request_reset("alice@example.com", "en")
+        [letter] = deliver_all()
+        assert "password" in letter.subject
+
+
+def test_an_unknown_address_costs_a_row_and_nothing_else(db: None) -> None:
+    accounts.request_reset("nobody@example.com", "en")
+    assert deliver_all() == []
+    assert Mail.objects.get().state == State.DROPPED
+
+
+def test_of_two_that_senders_hold_at_once_the_older_goes_first(bob: User) -> None:
+    older, newer = (
+        Mail.objects.create(
+            letter="register", user=bob, address=bob.email, language="en", priority=0
+        )
+        for _ in range(2)
+    )
+    from mail import delivery, limits
+
+    held = [Mail.objects.claim(older.pk), Mail.objects.claim(newer.pk)]
+    assert held[0]
+    assert held[1]
+    assert limits.wait_for_turn(held[0]) is None
+    assert limits.wait_for_turn(held[1]) is not None
+    assert delivery.deliver(older.pk) is None, "both are held"
+
+
+# The service
+
+
+@override_settings(EMAIL_DAILY_LIMIT=10)
+def test_the_budget_makes_mail_wait_and_notices_wait_first(
+    cast: Callable[..., User], bob: User
+) -> None:
+    now = timezone.now()
+    with time_machine.travel(now, tick=False) as clock:
+        for number in range(8):
+            Mail.objects.create(
+                letter="register",
+                address=f"{number}@example.com",
+                language="en",
+                state=State.SENT,
+                sent_at=now - timedelta(hours=number),
+            )
+        alice = cast("alice")
+        notice = outbox.post("password_change", user=alice)
+        accounts.resend_activation(bob)
+        assert [letter.to for letter in deliver_all()] == [["bob@example.com"]]
+        notice.refresh_from_db()
+        assert notice.state == State.PENDING
+        assert "budget" in notice.error
+        clock.shift(timedelta(hours=19))
+        assert [letter.to for letter in deliver_all()] == [["alice@example.com"]]
+
+
+def test_what_somebody_waits_for_goes_before_notices_and_bulk(alice: User, bob: User) -> None:
+    for priority in (Priority.BULK, Priority.NOTICE, Priority.WAITED_FOR):
+        Mail.objects.create(letter=priority.name, language="en", priority=priority)
+    assert [mail.priority for mail in Mail.objects.overdue()] == [0, 1, 2]
+
+
+# One network
+
+
+@override_settings(FORMS_PER_NETWORK_LIMIT=3)
+def test_a_flooding_network_gets_429_and_when_to_come_back(browser: Client) -> None:
+    for number in range(3):
+        form = {"email": f"nobody{number}@example.com"}
+        assert browser.post("/users/password/reset/", form).status_code == 302
+    page = browser.post("/users/register/", registration())
+    assert page.status_code == 429
+    assert 0 < int(page.headers["Retry-After"]) <= 3600
+    assert "Too many at once" in page.text
+    assert not User.objects.exists()
+    assert browser.get("/users/register/").status_code == 200, "reading is free"
+    elsewhere = browser.post("/users/register/", registration(), REMOTE_ADDR="198.51.100.7")
+    assert elsewhere.status_code == 302
+
+
+@override_settings(FORMS_PER_NETWORK_LIMIT=1)
+def test_the_next_hour_is_a_new_one(browser: Client) -> None:
+    with time_machine.travel("2026-11-20T10:59:50Z", tick=False) as clock:
+        form = {"email": "nobody@example.com"}
+        assert browser.post("/users/password/reset/", form).status_code == 302
+        page = browser.post("/users/password/reset/", form)
+        assert (page.status_code, page.headers["Retry-After"]) == (429, "10")
+        clock.shift(10)
+        assert browser.post("/users/password/reset/", form).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "remote", "network"),
+    [
+        (0, "", "203.0.113.9", "203.0.113.9"),
+        (0, "198.51.100.1", "203.0.113.9", "203.0.113.9"),  # nobody is believed
+        (1, "198.51.100.1", "10.0.0.1", "198.51.100.1"),
+        (1, "6.6.6.6, 198.51.100.1", "10.0.0.1", "198.51.100.1"),  # the left one is a lie
+        (2, "6.6.6.6, 198.51.100.1, 10.0.0.2", "10.0.0.1", "198.51.100.1"),
+        (2, "198.51.100.1", "10.0.0.1", "10.0.0.1"),  # fewer than there should be
+        (1, "", "10.0.0.1", "10.0.0.1"),
+        (1, "<script>", "10.0.0.1", "unknown"),
+        (0, "", "", "unknown"),
+        (0, "", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        (0, "", "::ffff:203.0.113.9", "203.0.113.9"),
+    ],
+)
+def test_who_counts_as_one_network(proxies: int, forwarded: str, remote: str, network: str) -> None:
+    headers: dict[str, Any] = {"REMOTE_ADDR": remote}
+    if forwarded:
+        headers["HTTP_X_FORWARDED_FOR"] = forwarded
+    with override_settings(TRUSTED_PROXIES=proxies):
+        assert networks.network(RequestFactory().get("/", **headers)) == network

@@ -1,0 +1,132 @@
+"""The outbox in the admin: what happened, send again, cancel, and how the letters look."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from mail import alarms, outbox, registry, send_mail
+from mail.models import Attempt, Mail, State
+from mail.suppression import Reason, suppress
+from tests.conftest import PASSWORD, deliver_all
+from users.models import User
+
+
+@pytest.fixture
+def office(browser: Client, db: None) -> Client:
+    root = User.objects.create_superuser("root", "root@example.com", PASSWORD, language="en")
+    browser.force_login(root)
+    return browser
+
+
+def act(client: Client, action: str, *mails: Mail) -> str:
+    data = {"action": action, "_selected_action": [str(mail.pk) for mail in mails]}
+    return client.post("/admin/mail/mail/", data, follow=True).text
+
+
+def test_the_timeline_stands_beside_the_row(office: Client, bob: User) -> None:
+    mail = outbox.post("register", user=bob)
+    Attempt.objects.create(mail=mail, number=1, what="the mail server hung up")
+    page = office.get(f"/admin/mail/mail/{mail.pk}/change/").text
+    assert "the mail server hung up" in page
+    assert "/users/activate/" not in page
+
+
+def test_sent_again_as_a_new_mail(office: Client, bob: User) -> None:
+    mail = outbox.post("register", user=bob)
+    Mail.objects.update(state=State.FAILED, error="no")
+    assert "Done for 1 mail." in act(office, "send_again", mail)
+    assert len(deliver_all()) == 1
+    assert Mail.objects.get(pk=mail.pk).state == State.FAILED, "what happened stays on record"
+
+
+def test_an_operators_own_mail_is_sent_again_only_while_it_is_kept(office: Client) -> None:
+    send_mail("Hello", ["kim@example.com"], "text")
+    mail = Mail.objects.get()
+    Mail.objects.update(state=State.FAILED)
+    act(office, "send_again", mail)
+    [letter] = deliver_all()
+    assert (letter.subject, letter.body) == ("Hello", "text")
+    assert "1 mail was passed over" in act(office, "send_again", Mail.objects.get(state="sent"))
+
+
+def test_cancel_takes_back_what_waits_and_nothing_else(office: Client, bob: User) -> None:
+    waiting = outbox.post("register", user=bob)
+    sent = Mail.objects.create(
+        letter="register", language="en", state=State.SENT, sent_at=timezone.now()
+    )
+    page = act(office, "cancel", waiting, sent)
+    assert "Done for 1 mail." in page
+    assert "1 mail was passed over" in page
+    assert deliver_all() == []
+    assert Mail.objects.get(pk=sent.pk).state == State.SENT
+
+
+def test_the_banner_stands_above_every_page_while_mail_cannot_leave(
+    office: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alarms, "_may_be_raised", True)
+    assert "Mail cannot leave" not in office.get("/admin/").text
+    alarms.raise_alarm("the login was refused: 535 <b>bad</b>")
+    page = office.get("/admin/users/user/").text
+    assert "Mail cannot leave, and waits." in page
+    assert "535 &lt;b&gt;bad&lt;/b&gt;" in page
+    office.logout()
+    assert "Mail cannot leave" not in office.get("/admin/login/").text
+    alarms.mail_left()
+
+
+def test_overdue_mail_and_dangerous_rates_are_told(office: Client) -> None:
+    Mail.objects.create(letter="register", language="en", due=timezone.now() - timedelta(minutes=6))
+    assert "is a sender running?" in office.get("/admin/").text
+    Mail.objects.create(
+        letter="register", language="en", state=State.BOUNCED, sent_at=timezone.now()
+    )
+    page = office.get("/admin/mail/mail/").text
+    assert "the mail service may stop us" in page
+    assert "In 7 days: 1 sent, 1 came back, 0 reported as spam." in page
+
+
+def test_the_person_page_tells_that_mail_came_back(office: Client, bob: User) -> None:
+    suppress(bob.email, Reason.BOUNCED)
+    assert "mail came back" in office.get(f"/admin/users/user/{bob.pk}/change/").text
+
+
+@pytest.mark.parametrize("language", ["ko", "en", "zh-hant"])
+def test_every_letter_can_be_looked_at_in_every_language(office: Client, language: str) -> None:
+    for name in registry.sample_names():
+        query = f"?letter={name}&language={language}"
+        page = office.get(f"/admin/mail/mail/preview/{query}")
+        assert page.status_code == 200
+        assert page.context["message"].subject in page.text.replace("&#x27;", "'")
+        html = office.get(f"/admin/mail/mail/preview/html/{query}")
+        assert html.headers["Content-Security-Policy"].startswith("sandbox")
+        assert f'lang="{language}"' in html.text
+
+
+@pytest.mark.parametrize("query", ["?letter=nonsense", "?language=xx", "?letter=%00", "?letter="])
+def test_a_preview_of_nothing_is_not_found(office: Client, query: str) -> None:
+    assert office.get(f"/admin/mail/mail/preview/{query}").status_code == 404
+
+
+def test_whoever_may_not_see_mail_sees_no_preview_and_has_no_actions(
+    browser: Client, cast: Callable[..., User], bob: User
+) -> None:
+    viewer: Any = cast("viewer")
+    User.objects.filter(pk=viewer.pk).update(is_staff=True)
+    browser.force_login(viewer)
+    mail = outbox.post("register", user=bob)
+    assert browser.get("/admin/mail/mail/preview/").status_code == 403
+    act(browser, "cancel", mail)
+    assert Mail.objects.get(pk=mail.pk).state == State.PENDING
+
+
+def test_clearing_a_suppression(office: Client) -> None:
+    suppress("bob@example.com", Reason.REFUSED)
+    [row] = office.get("/admin/mail/suppression/").context["cl"].result_list
+    data = {"action": "clear", "_selected_action": [str(row.pk)]}
+    office.post("/admin/mail/suppression/", data)
+    assert office.get("/admin/mail/suppression/").context["cl"].result_count == 0

@@ -1,0 +1,210 @@
+"""Small promises of docs/security.md that no other story tells."""
+
+import logging
+import re
+import smtplib
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from django.conf import settings
+from django.contrib.auth.models import Permission
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.mail.backends.locmem import EmailBackend
+from django.test import Client
+from django.utils import timezone
+
+from cs_web.middleware import POLICY
+from mail.errors import explain
+from mail.models import Mail
+from tests.conftest import PASSWORD, deliver_all, registration, sign_in
+from users import accounts
+from users.models import User
+
+ROOT = Path(__file__).parent.parent
+NAMED = re.compile(r"`((?:e2e/)?test_\w+\.py)::(test_\w+)`")
+
+
+def test_every_test_that_the_document_names_exists() -> None:
+    named = NAMED.findall((ROOT / "docs/security.md").read_text())
+    assert len(named) > 100
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text(), f"{file}::{test}"
+
+
+# Staff
+
+
+def test_staff_cannot_read_a_hash_through_the_filters_of_the_list(
+    browser: Client, alice: User, bob: User
+) -> None:
+    alice.user_permissions.add(Permission.objects.get(codename="view_user"))
+    User.objects.filter(pk=alice.pk).update(is_staff=True)
+    browser.force_login(alice)
+    for lookup in ("password__startswith=m", "password=x", "password__regex=.", "password__gt=a"):
+        assert browser.get(f"/admin/users/user/?{lookup}").status_code == 400
+
+
+def test_the_reset_that_staff_sends_is_not_used_up_by_strangers(alice: User) -> None:
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for _ in range(8):
+            accounts.request_reset(alice.email, "en")
+            deliver_all()
+            clock.shift(timedelta(minutes=2))
+        accounts.send_reset(alice)
+        assert len(deliver_all()) == 1
+
+
+def test_rights_that_are_taken_away_are_gone_at_once(browser: Client, db: None) -> None:
+    root = User.objects.create_superuser("root", "root@example.com", PASSWORD)
+    browser.force_login(root)
+    assert browser.get("/admin/").status_code == 200
+    User.objects.filter(pk=root.pk).update(is_staff=False)
+    assert browser.get("/admin/").status_code == 302
+
+
+# What a page tells
+
+
+def test_a_refusal_does_not_show_how_the_owner_spells_the_address(
+    browser: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser.post("/users/register/", registration(email="ALICE@EXAMPLE.com"))
+    refusal = smtplib.SMTPRecipientsRefused({alice.email: (550, b"5.1.1 <alice@example.com>: no")})
+
+    def send(*_: Any) -> int:
+        raise refusal
+
+    monkeypatch.setattr(EmailBackend, "send_messages", send)
+    deliver_all()
+    page = browser.get("/users/register/status/").text
+    assert "550 5.1.1" in page
+    assert "alice@example.com" not in page
+
+
+def test_a_persons_pages_and_the_answers_to_forms_are_not_stored(
+    browser: Client, alice: User
+) -> None:
+    given_back = browser.post("/users/register/", registration(user_id="no"))
+    assert "no-store" in given_back.headers["Cache-Control"]
+    sign_in(browser, "alice")
+    for path in ("/", "/users/password/change/"):
+        assert "no-store" in browser.get(path).headers["Cache-Control"]
+
+
+def test_every_page_carries_the_policy(browser: Client) -> None:
+    for path in ("/", "/users/login/", "/nothing/", "/admin/login/"):
+        assert browser.get(path).headers["Content-Security-Policy"] == POLICY
+    assert "unsafe" not in POLICY
+    assert "default-src 'none'" in POLICY
+    assert "frame-ancestors 'none'" in POLICY
+
+
+def test_cookies_are_for_us_alone(browser: Client, alice: User) -> None:
+    browser.get("/users/login/")
+    sign_in(browser, "alice")
+    browser.post("/users/language/", {"language": "ko"})
+    assert set(browser.cookies) == {"csrftoken", "sessionid", "django_language"}
+    for cookie in browser.cookies.values():
+        assert cookie["httponly"], cookie.key
+        assert cookie["samesite"] == "Lax", cookie.key
+
+
+def test_password_managers_find_their_way(browser: Client) -> None:
+    login = browser.get("/users/login/").text
+    assert 'autocomplete="username"' in login
+    assert 'autocomplete="current-password"' in login
+    form = browser.get("/users/register/").text
+    assert form.count('autocomplete="new-password"') == 2
+    assert 'autocomplete="email"' in form
+
+
+def test_a_broken_page_tells_nothing_of_what_broke(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("secret-of-the-inside")
+
+    browser.raise_request_exception = False
+    monkeypatch.setattr("users.accounts.request_reset", fail)
+    page = browser.post("/users/password/reset/", {"email": "a@example.com"})
+    assert page.status_code == 500
+    assert "secret-of-the-inside" not in page.text
+    assert "Traceback" not in page.text
+
+
+# Sessions
+
+
+def test_a_session_ends_after_fourteen_days(browser: Client, alice: User) -> None:
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        sign_in(browser, "alice")
+        clock.shift(timedelta(days=13))
+        assert browser.get("/").wsgi_request.user.is_authenticated
+        clock.shift(timedelta(days=1, seconds=1))
+        assert not browser.get("/").wsgi_request.user.is_authenticated
+
+
+# The log
+
+
+def test_who_came_in_went_and_was_turned_away_stands_in_the_log(
+    browser: Client, alice: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "users.audit"):
+        sign_in(browser, "alice", "wrong password")
+        sign_in(browser, "alice")
+        browser.post("/users/logout/")
+    told = [record.getMessage() for record in caplog.records if record.name == "users.audit"]
+    assert told == [
+        "sign-in refused from 127.0.0.1",
+        f"signed in: {alice.pk} from 127.0.0.1",
+        f"signed out: {alice.pk}",
+    ]
+
+
+def test_a_servers_answer_of_many_lines_is_one_line_here() -> None:
+    reply = b"5.1.1 no\r\n2026-11-20 CRITICAL mail.alarm: forged\x1b[31m"
+    _, words = explain(smtplib.SMTPDataError(550, reply))
+    assert words.isprintable()
+    assert "no 2026-11-20 CRITICAL" in words
+
+
+def test_a_token_does_not_reach_the_console(caplog: pytest.LogCaptureFixture) -> None:
+    console = settings.LOGGING["handlers"]["console"]
+    assert "without_links" in console["filters"]
+    from cs_web.logs import WithoutLinks
+
+    record = logging.LogRecord("x", 20, "", 0, "GET %s", ("/users/activate/abc/dicv5b-1f/",), None)
+    WithoutLinks().filter(record)
+    assert record.getMessage() == "GET /users/activate/abc/[token]/"
+
+
+# While something is away
+
+
+def test_registration_goes_on_while_the_cache_is_away(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise ConnectionError("no Redis")
+
+    monkeypatch.setattr(LocMemCache, "add", away)
+    assert browser.post("/users/register/", registration()).status_code == 302
+    assert Mail.objects.count() == 1
+
+
+# What is delivered
+
+
+def test_there_is_nobody_until_somebody_registers(db: None) -> None:
+    assert not User.objects.exists()
+
+
+def test_secrets_and_the_database_are_not_for_git() -> None:
+    for name in ("secrets.json", "var/db.sqlite3"):
+        ignored = subprocess.run(["git", "check-ignore", "-q", name], cwd=ROOT, check=False)
+        assert ignored.returncode == 0, name

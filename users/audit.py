@@ -1,0 +1,28 @@
+"""Who came in, who went, and who was turned away: in the log, without a word of what was typed."""
+
+import logging
+from typing import Any
+
+from django.contrib.auth import signals
+from django.dispatch import receiver
+from django.http import HttpRequest
+
+from users import networks
+
+log = logging.getLogger(__name__)
+
+
+@receiver(signals.user_logged_in, dispatch_uid="users.audit")
+def signed_in(request: HttpRequest, user: Any, **_: Any) -> None:
+    log.info("signed in: %s from %s", user.pk, networks.network(request))
+
+
+@receiver(signals.user_logged_out, dispatch_uid="users.audit")
+def signed_out(request: HttpRequest, user: Any, **_: Any) -> None:
+    if user is not None:
+        log.info("signed out: %s", user.pk)
+
+
+@receiver(signals.user_login_failed, dispatch_uid="users.audit")
+def turned_away(request: HttpRequest | None = None, **_: Any) -> None:
+    log.warning("sign-in refused from %s", networks.network(request) if request else "a command")
