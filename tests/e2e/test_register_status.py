@@ -1,0 +1,97 @@
+"""The page after registering tells how the mail is doing: live, or at each reload."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.browser import Reader
+from tests.e2e.mailservers import SmtpServer
+from tests.e2e.sites import Site, wait_for
+from tests.e2e.visitor import PASSWORD
+
+SLOW = 1.5  # seconds until the server takes a mail: time to see that it is on its way
+
+
+class ChoosySmtpServer(SmtpServer):
+    """Takes its time, and knows nobody whose name begins with `wrong`."""
+
+    async def handle_RCPT(
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        if address.startswith("wrong"):
+            return "550 5.1.1 no such user here"
+        envelope.rcpt_tos.append(address)
+        return "250 ok"
+
+
+@pytest.fixture
+def smtp() -> Any:
+    server = ChoosySmtpServer()
+    server.seconds_a_mail = SLOW
+    try:
+        yield server.up()
+    finally:
+        server.down()
+
+
+@pytest.fixture
+def site(new_smtp_site: Callable[..., Site]) -> Site:
+    return new_smtp_site().start()
+
+
+def status(reader: Reader) -> Any:
+    return reader.page.locator("#mail-status")
+
+
+def test_it_turns_before_ones_eyes(
+    site: Site, smtp: Any, new_reader: Callable[..., Reader]
+) -> None:
+    reader = new_reader(site)
+    reader.register("carol")
+    expect(status(reader)).to_contain_text("The mail is being sent.")
+    loaded = reader.page.evaluate("performance.timeOrigin")
+    expect(status(reader)).to_contain_text("Handed to the mail server at", timeout=10_000)
+    assert reader.page.evaluate("performance.timeOrigin") == loaded, "without a reload"
+    assert smtp.to("carol@example.com")
+
+
+def test_a_refusal_opens_the_field_and_the_corrected_address_gets_its_mail(
+    site: Site, smtp: Any, new_reader: Callable[..., Reader]
+) -> None:
+    reader = new_reader(site)
+    reader.register("wrong-carol")
+    expect(status(reader)).to_contain_text("This address takes no mail.", timeout=10_000)
+    expect(status(reader)).to_contain_text("550 5.1.1 no such user here")
+    field = reader.page.locator("#correct #id_email")
+    expect(field).to_be_visible()
+    field.fill("carol@example.com")
+    reader.click("#correct button")
+    expect(status(reader)).to_contain_text("Handed to the mail server at", timeout=10_000)
+    assert smtp.to("carol@example.com")
+
+
+def test_without_script_each_reload_tells(
+    site: Site, smtp: Any, new_reader: Callable[..., Reader]
+) -> None:
+    reader = new_reader(site, java_script_enabled=False)
+    reader.register("carol")
+    expect(status(reader)).to_contain_text("The mail is being sent.")
+    wait_for(lambda: smtp.to("carol@example.com"), 10, "the mail")
+    wait_for(lambda: site.rows("SELECT 1 FROM mail_mail WHERE state = 'sent'"), 5, "the note of it")
+    reader.page.reload()
+    expect(status(reader)).to_contain_text("Handed to the mail server at")
+
+
+def test_when_the_account_is_opened_elsewhere_the_page_says_so(
+    site: Site, smtp: Any, new_reader: Callable[..., Reader]
+) -> None:
+    reader, phone = new_reader(site), new_reader(site)
+    reader.register("carol")
+    letter = wait_for(lambda: smtp.to("carol@example.com"), 10, "the mail")[0]
+    phone.open(letter.link)
+    phone.fill(password=PASSWORD)
+    phone.submit()
+    phone.is_signed_in_as("Carol")
+    expect(status(reader)).to_contain_text("This registration is finished.", timeout=20_000)
