@@ -39,6 +39,9 @@ def missing_packages() -> list[str]:
         "chromium": shutil.which("chromium"),
         "gettext": shutil.which("msgfmt") and shutil.which("xgettext"),
         "postgresql": shutil.which("initdb") or found("/usr/lib/postgresql", "*/bin/initdb"),
+        "spamassassin": shutil.which("spamassassin"),
+        "rabbitmq-server": shutil.which("rabbitmq-server") or found("/usr/lib/rabbitmq", "bin/*"),
+        "redis-server": shutil.which("redis-server"),
         "fonts-noto-cjk": has_korean_font(),  # without one, Chromium draws boxes
     }
     return [package for package, here in present.items() if not here]
@@ -55,8 +58,10 @@ def found(folder: str, pattern: str) -> bool:
 
 
 def apt_install(packages: list[str]) -> None:
+    # The runlevel keeps the servers among the packages from starting: the tests start their own.
+    env_of_apt = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]
     # With patience for another apt, which a machine just started often runs.
-    apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-o", "DPkg::Lock::Timeout=90"]
+    apt = [*env_of_apt, "apt-get", "-y", "-o", "DPkg::Lock::Timeout=90"]
     try:
         env.run_quietly([*apt, "update"], "apt-get update failed.")
         install = [*apt, "install", "--no-install-recommends", *packages]
