@@ -1,0 +1,130 @@
+"""Message brokers of our own on loopback, to be killed, frozen and started again."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.sites import free_port, requires, wait_for
+
+RABBITMQ_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's, without its `su`
+STARTS_WITHIN = 60  # seconds; RabbitMQ takes about ten
+
+
+class Broker:
+    """A server on a port that stays the same while it is killed and comes up again."""
+
+    person = ""  # who runs it where we are root
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        # Not tmp_path: other people cannot look into it.
+        self.folder = Path(tempfile.mkdtemp(prefix="cs_web-broker-"))
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.as_person: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            self.as_person = {"user": self.person, "group": self.person, "extra_groups": []}
+            shutil.chown(self.folder, self.person, self.person)
+
+    def up(self) -> None:
+        self._start()
+        what = f"{type(self).__name__} is up"
+        wait_for(lambda: self._answers() or self._ended(), STARTS_WITHIN, what)
+        assert not self._ended(), f"the broker did not start:\n{self._log()}"
+
+    def kill(self) -> None:
+        """kill -9: as if the power went."""
+        while self.processes:
+            process = self.processes.pop()
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        wait_for(lambda: not self._answers(), 5, "the broker is gone")
+
+    def freeze(self) -> None:
+        """It keeps its connections, and answers nothing: the worst way to be away."""
+        for process in self.processes:
+            os.killpg(process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for process in self.processes:
+            os.killpg(process.pid, signal.SIGCONT)
+
+    def remove(self) -> None:
+        self.kill()
+        shutil.rmtree(self.folder)
+
+    def _start(self) -> None:
+        raise NotImplementedError
+
+    def _run(self, *command: object, **env: object) -> None:
+        with (self.folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                cwd=self.folder,
+                env={**os.environ, "HOME": str(self.folder), **{k: str(v) for k, v in env.items()}},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a group of its own, for kill() to reach its children
+                **self.as_person,
+            )
+        self.processes.append(process)
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def _ended(self) -> bool:
+        return any(process.poll() is not None for process in self.processes)
+
+    def _log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")[-2000:]
+
+
+class RabbitMQ(Broker):
+    person = "rabbitmq"
+
+    def __init__(self) -> None:
+        requires("rabbitmq-server", RABBITMQ_SERVER.exists())
+        super().__init__()
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        self.names = {"ERL_EPMD_PORT": free_port(), "ERL_EPMD_ADDRESS": "127.0.0.1"}
+
+    def _start(self) -> None:
+        # Erlang's name server first, so that it is a child of ours and not a daemon for ever.
+        self._run("epmd", **self.names)
+        self._run(
+            RABBITMQ_SERVER,
+            **self.names,
+            RUNNING_UNDER_SYSTEMD="1",  # no shell between us and the server
+            RABBITMQ_NODENAME=f"cs_web_{self.port}@localhost",
+            RABBITMQ_NODE_IP_ADDRESS="127.0.0.1",
+            RABBITMQ_NODE_PORT=self.port,
+            RABBITMQ_DIST_PORT=free_port(),
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}",
+            RABBITMQ_MNESIA_BASE=self.folder / "mnesia",
+            RABBITMQ_LOG_BASE=self.folder / "log.d",
+            RABBITMQ_ENABLED_PLUGINS_FILE=self.folder / "plugins",
+            RABBITMQ_CONFIG_FILE=self.folder / "rabbitmq",
+        )
+
+
+class Redis(Broker):
+    """As forgetful as a Redis without a disk: a kill loses every hint."""
+
+    person = "redis"
+
+    def __init__(self) -> None:
+        requires("redis-server", shutil.which("redis-server"))
+        super().__init__()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    def _start(self) -> None:
+        where = ["--port", self.port, "--bind", "127.0.0.1", "--dir", self.folder]
+        self._run("redis-server", *where, "--save", "", "--appendonly", "no")
