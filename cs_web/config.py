@@ -161,8 +161,8 @@ class Config(BaseModel):
     @field_validator("CACHE_URL")
     @classmethod
     def _cache_url_is_known(cls, value: str) -> str:
-        if value and _url_parts(value).scheme not in ("redis", "rediss", "locmem", "db"):
-            raise ValueError("must start with redis://, rediss://, locmem:// or db://")
+        if value and _url_parts(value).scheme not in ("redis", "rediss", "locmem"):
+            raise ValueError("must start with redis://, rediss:// or locmem://")
         return value
 
     @field_validator("ADMINS", mode="before")

@@ -106,13 +106,6 @@ if conf.CACHE_URL.startswith("redis"):
             "LOCATION": conf.CACHE_URL,
         }
     }
-elif conf.CACHE_URL.startswith("db"):
-    CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.db.DatabaseCache",
-            "LOCATION": "django_cache",
-        }
-    }
 else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 

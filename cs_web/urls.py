@@ -6,6 +6,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView, TemplateView
 
 from mail.webhooks import SESEvents
+from users.views.login import admin_login
 
 # /healthz is answered before all this, whatever the Host: see mail.health.
 urlpatterns = [
@@ -13,6 +14,9 @@ urlpatterns = [
     path("users/", include("users.urls")),
     path(".well-known/change-password", RedirectView.as_view(pattern_name="users:password_change")),
     path("mail/events/", SESEvents.as_view(), name="mail_events"),
+    # In at the one door, and a new password by it as well.
+    path("admin/login/", admin_login),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="users:password_change")),
     path("admin/", admin.site.urls),
 ]
 

@@ -10,7 +10,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from mail import outbox
-from mail.models import Draft, Mail, Priority
+from mail.models import SUBJECT_MAX_LENGTH, Draft, Mail, Priority
 from mail.registry import letter
 
 
@@ -45,6 +45,8 @@ def _checked(subject: str, recipient_list: Sequence[str], from_email: str | None
         raise TypeError('recipient_list is a list, such as ["name@example.com"]')
     if not recipient_list:
         raise ValueError("recipient_list is empty: there is nobody to write to")
+    if len(subject) > SUBJECT_MAX_LENGTH:
+        raise ValueError(f"the subject is longer than {SUBJECT_MAX_LENGTH} characters")
     if "\n" in subject or "\r" in subject:
         raise BadHeaderError("the subject has a line break")
     for text in [*recipient_list, *filter(None, [from_email])]:

@@ -105,8 +105,8 @@ class MailAdmin(ReadOnly):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         context = {
             "rates": feedback.rates(),
-            "bounce_review": feedback.BOUNCE_REVIEW,
-            "complaint_review": feedback.COMPLAINT_REVIEW,
+            "bounce_review": feedback.BOUNCE_REVIEW * 100,
+            "complaint_review": feedback.COMPLAINT_REVIEW * 100,
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)

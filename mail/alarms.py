@@ -4,6 +4,7 @@ It must not go by the path that is broken: it stands in the log, and above every
 """
 
 import logging
+import time
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -18,27 +19,30 @@ TOLD_EVERY = timedelta(hours=1)
 # An alarm that nobody has confirmed for so long is history: the site may have been stopped since.
 FADES_AFTER = timedelta(hours=1)
 # While it stands, one mail a minute tries whether it is mended: a login that is refused too often
-# gets an account locked.
+# gets an account locked. The others sleep; the first that leaves wakes them.
 PROBE_EVERY = timedelta(minutes=1)
+HELD_FOR = timedelta(minutes=15)
 
-# Whether this process may have an alarm to end; asking the database after every mail would cost
-# more than the sending. True at first: the process before may have left one.
-_may_be_raised = True
+# Seconds for which a process believes what it has read: asking at every mail would cost more than
+# the sending.
+LOOK_EVERY = 10.0
+
+_stands = False
+_looked_at = float("-inf")
 
 
 def raise_alarm(words: str) -> None:
     """Notes the fault; tells the operators of it, but once an hour at the most."""
-    global _may_be_raised
-    _may_be_raised = True
     now = timezone.now()
     words = words[:ERROR_MAX_LENGTH]
     with transaction.atomic():
-        probe_at = now + PROBE_EVERY
-        seen = Alarm.objects.filter(pk=1).update(
-            words=words, last_at=now, times=F("times") + 1, probe_at=probe_at
+        Alarm.objects.get_or_create(pk=1, defaults={"words": words, "ended_at": now})
+        # One that has ended begins anew.
+        Alarm.objects.filter(pk=1, ended_at__isnull=False).update(since=now, times=0, ended_at=None)
+        Alarm.objects.filter(pk=1).update(
+            words=words, last_at=now, times=F("times") + 1, probe_at=now + PROBE_EVERY
         )
-        if not seen:
-            Alarm.objects.get_or_create(pk=1, defaults={"words": words, "probe_at": probe_at})
+    _remember(True)
     quiet = Q(told_at__isnull=True) | Q(told_at__lte=now - TOLD_EVERY)
     if Alarm.objects.filter(quiet, pk=1).update(told_at=now):
         log.critical("mail cannot leave, and waits: %s", words)
@@ -46,36 +50,47 @@ def raise_alarm(words: str) -> None:
 
 def hold_until() -> datetime | None:
     """While an alarm stands: when this mail may try. None: now, as the probe or without alarm."""
-    global _may_be_raised
-    if not _may_be_raised:
-        return None
-    alarm = Alarm.objects.filter(pk=1).first()
-    if alarm is None:
-        _may_be_raised = False
+    if not _is_raised():
         return None
     now = timezone.now()
-    mine = Alarm.objects.filter(pk=1, probe_at__lte=now).update(probe_at=now + PROBE_EVERY)
-    return None if mine else alarm.probe_at
+    standing = Alarm.objects.filter(pk=1, ended_at__isnull=True)
+    if standing.filter(probe_at__lte=now).update(probe_at=now + PROBE_EVERY):
+        return None
+    return now + HELD_FOR if standing.exists() else None
 
 
 def mail_left() -> None:
     """A mail was sent: whatever was wrong is mended, and what it held up goes at once."""
-    global _may_be_raised
-    if _may_be_raised:
-        _may_be_raised = False
-        if Alarm.objects.filter(pk=1).delete()[0]:
-            log.warning("mail leaves again, and so do %s that were held up", _let_go())
+    if not _is_raised():
+        return
+    _remember(False)
+    standing = Alarm.objects.filter(pk=1, ended_at__isnull=True)
+    if standing.update(ended_at=timezone.now()):
+        log.warning("mail leaves again, and so do %s that were held up", _let_go())
 
 
 def was_held() -> None:
     """After a mail was held up: if the alarm ended meanwhile, `mail_left` has not seen it."""
-    if not Alarm.objects.filter(pk=1).exists():
+    if not Alarm.objects.filter(pk=1, ended_at__isnull=True).exists():
         _let_go()
+
+
+def current() -> Alarm | None:
+    fresh = timezone.now() - FADES_AFTER
+    return Alarm.objects.filter(pk=1, ended_at__isnull=True, last_at__gt=fresh).first()
 
 
 def _let_go() -> int:
     return Mail.objects.filter(held=True, state=State.PENDING).update(due=timezone.now())
 
 
-def current() -> Alarm | None:
-    return Alarm.objects.filter(pk=1, last_at__gt=timezone.now() - FADES_AFTER).first()
+def _is_raised() -> bool:
+    """Whether an alarm stands, whichever process raised it; known with a few seconds' delay."""
+    if time.monotonic() - _looked_at > LOOK_EVERY:
+        _remember(Alarm.objects.filter(pk=1, ended_at__isnull=True).exists())
+    return _stands
+
+
+def _remember(stands: bool) -> None:
+    global _stands, _looked_at
+    _stands, _looked_at = stands, time.monotonic()

@@ -1,10 +1,12 @@
 """Delivering: claim a row, write its letter now, send it, mark it. At least once."""
 
 import logging
+import time
 from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
+from django.db import DatabaseError
 from django.utils import timezone, translation
 
 from mail import alarms, connections, limits, site
@@ -16,6 +18,7 @@ from mail.suppression import Reason, suppress
 log = logging.getLogger(__name__)
 
 ROWS_A_SWEEP = 200
+NOTE_AGAIN_AFTER = (0.2, 1.0, 5.0)  # seconds
 
 
 def overdue() -> list[tuple[Any, int]]:
@@ -33,38 +36,61 @@ def deliver(pk: Any) -> Mail | None:
     if mail is None:
         return None
     try:
-        _send(mail)
+        message = _written(mail)
+        sent = message is not None and connections.send(message)
     except limits.Over as why:
         mail.mark_dropped(str(why))
     except AddressRefused as why:
         mail.mark_refused(str(why))
     except Exception as error:  # whatever it is, the loop goes on and the row tells
         _record(mail, error)
+    else:
+        if message is not None:
+            _note(mail, message, sent)
     return mail
 
 
-def _send(mail: Mail) -> None:
+def _written(mail: Mail) -> EmailMultiAlternatives | None:
+    """The letter, ready to leave; None if it does not leave now, and then the row says why."""
     letter = letters[mail.letter]
     if mail.faults > FAULTS_AT_MOST:
         mail.mark_failed(f"its sender died {FAULTS_AT_MOST} times in a row")
-        return
+        return None
     if timezone.now() > mail.created_at + letter.useful_for:
         mail.mark_failed(f"too late to be of use. {mail.error}".strip())
-        return
-    if held := alarms.hold_until():
-        mail.wait_until(held, "waits until the mail service takes mail again", held=True)
-        alarms.was_held()
-        return
+        return None
+    if mail.repeats_another():
+        mail.mark_dropped("the same was sent after this was asked for")
+        return None
     with translation.override(mail.language):
         message = letter.write(mail)
     if message is None:
         mail.mark_dropped("no longer needed")
-        return
+        return None
     if wait := limits.wait_for_turn(mail):
         mail.wait_until(*wait)
-        return
+        return None
+    if until := alarms.hold_until():
+        mail.wait_until(until, "waits until the mail service takes mail again", held=True)
+        alarms.was_held()
+        return None
     prepare(mail, message)
-    if connections.send(message):
+    return message
+
+
+def _note(mail: Mail, message: EmailMultiAlternatives, sent: bool) -> None:
+    """After the server's 250 there is no way back: a database that is busy is asked again."""
+    for wait in NOTE_AGAIN_AFTER:
+        try:
+            return _note_once(mail, message, sent)
+        except DatabaseError:
+            log.warning("mail %s has left, and cannot be noted yet", mail.pk)
+            time.sleep(wait)
+    _note_once(mail, message, sent)  # or the end of the lease sends it a second time
+
+
+def _note_once(mail: Mail, message: EmailMultiAlternatives, sent: bool) -> None:
+    if sent:
         # django-ses leaves the id that bounces will name among the headers.
         mail.mark_sent(str(message.extra_headers.get("message_id", "")))
         alarms.mail_left()

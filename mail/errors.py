@@ -25,6 +25,9 @@ class Fault(enum.Enum):
 SMTP_QUOTA = re.compile(
     r"\b[45]\.4\.5\b|daily (?:user )?sending (?:limit|quota)|quota exceeded", re.I
 )
+# The reader's quota, not ours: one full mailbox must not hold up everybody's mail.
+SMTP_MAILBOX_FULL = re.compile(r"\b[45]\.2\.2\b|mailbox", re.I)
+SMTP_MAIL_TOO_LARGE_CODE = 552  # to MAIL FROM, with a SIZE: about this mail alone
 # 5.1.x is about the mailbox; 5.7.1 (we are blocked), 5.2.2 (full) and others are not.
 SMTP_NO_MAILBOX_CODES = {550, 551, 553}
 SMTP_OTHER_REASON = re.compile(r"\b5\.(?!1\.|0\.)\d+\.\d+\b")
@@ -84,7 +87,8 @@ def _explain(error: BaseException) -> tuple[Fault, str]:
         refused = isinstance(error, smtplib.SMTPSenderRefused)
         what = "the sender was refused" if refused else "the mail server does not want us"
         fault, words = _smtp(error.smtp_code, error.smtp_error, what)
-        return (Fault.OURS if fault is Fault.LASTING else fault), words
+        too_large = refused and error.smtp_code == SMTP_MAIL_TOO_LARGE_CODE
+        return (Fault.OURS if fault is Fault.LASTING and not too_large else fault), words
     if isinstance(error, smtplib.SMTPException):  # no STARTTLS, no AUTH: a wrong setting
         return Fault.OURS, f"the mail server does not offer what the settings ask for: {error}"
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -100,7 +104,8 @@ def _explain(error: BaseException) -> tuple[Fault, str]:
 def _smtp(code: int, reply: bytes | str, what: str) -> tuple[Fault, str]:
     said = _text(reply)
     words = f"{what}: {code} {said}"
-    if code in SMTP_LOGIN_CODES or SMTP_QUOTA.search(said):
+    ours = SMTP_QUOTA.search(said) and not SMTP_MAILBOX_FULL.search(said)
+    if code in SMTP_LOGIN_CODES or ours:
         return Fault.OURS, words
     return (Fault.LASTING if 500 <= code < 600 else Fault.PASSING), words
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 from django.dispatch import receiver
 from django.utils import timezone
 from django_ses import signals
@@ -26,6 +26,7 @@ OURS_FOLLOWS_WITHIN = timedelta(minutes=1)
 
 # Where SES begins to review an account.
 BOUNCE_REVIEW, COMPLAINT_REVIEW = 0.05, 0.001
+RATES_FROM = 100  # mails; of fewer, one typing error makes a rate
 
 
 class NotYet(Exception):
@@ -110,16 +111,28 @@ class Rates:
         return self.complained / self.sent if self.sent else 0.0
 
     @property
+    def bounces_percent(self) -> str:
+        return f"{self.bounces * 100:.1f}"
+
+    @property
+    def complaints_percent(self) -> str:
+        return f"{self.complaints * 100:.2f}"
+
+    @property
     def in_danger(self) -> bool:
-        return self.bounces >= BOUNCE_REVIEW or self.complaints >= COMPLAINT_REVIEW
+        high = self.bounces >= BOUNCE_REVIEW or self.complaints >= COMPLAINT_REVIEW
+        return high and self.sent >= RATES_FROM
 
 
 def rates(days: int = 7) -> Rates:
     recent = Mail.objects.filter(created_at__gt=timezone.now() - timedelta(days=days))
+    # An address that the server refused at once counts as a bounce: to the reader's side it is. One
+    # that was never tried, because mail had come back before, does not.
+    tried = Exists(Attempt.objects.filter(mail=OuterRef("pk")))
+    refused = Q(state=State.REFUSED) & Q(tried)
     counted = recent.aggregate(
-        sent=Count("pk", filter=Q(state__in=[*HANDED_OVER, State.REFUSED])),
-        # An address that the server refused at once counts as a bounce: to the reader's side it is.
-        bounced=Count("pk", filter=Q(state__in=[State.BOUNCED, State.REFUSED])),
+        sent=Count("pk", filter=Q(state__in=HANDED_OVER) | refused),
+        bounced=Count("pk", filter=Q(state=State.BOUNCED) | refused),
         complained=Count("pk", filter=Q(state=State.COMPLAINED)),
     )
     return Rates(**counted)

@@ -60,7 +60,7 @@ def _of_the_budget(mail: Mail) -> tuple[datetime, str] | None:
     if not budget:
         return None
     if mail.priority > Priority.WAITED_FOR:
-        budget = int(budget * BUDGET_FOR_NOTICES)
+        budget = max(1, int(budget * BUDGET_FOR_NOTICES))
     now = timezone.now()
     # As much of the newest as would use it up: the oldest of these is the one that must leave
     # the day before there is room again.

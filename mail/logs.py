@@ -5,13 +5,12 @@ from typing import Any
 from django.conf import settings
 from django.utils.log import AdminEmailHandler
 
-SUBJECT_MAX_LENGTH = 200  # of a draft; the addresses of pages may be longer
-
 
 class AdminMailHandler(AdminEmailHandler):
     def send_mail(self, subject: Any, message: Any, *args: Any, **kwargs: Any) -> None:
         # Logging is set up before the applications are, and models after them.
         from mail.adhoc import send_mail
+        from mail.models import SUBJECT_MAX_LENGTH  # a page's address may be longer
 
         recipients = [address for _, address in settings.ADMINS]
         if recipients:

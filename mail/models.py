@@ -14,9 +14,11 @@ from django.utils.translation import gettext_lazy as _
 
 RETRY_FIRST = timedelta(seconds=10)
 RETRY_LONGEST = timedelta(minutes=15)
-SNOOZE = timedelta(minutes=5)  # after a fault of ours: nobody's mail can leave, so no hurry
+# After a fault of ours this mail tries whether it is mended: when the next probe may, never before.
+SNOOZE = timedelta(seconds=90)
 FAULTS_AT_MOST = 5  # claims in a row that ended in a crash or in an error nobody foresaw
 ERROR_MAX_LENGTH = 500
+SUBJECT_MAX_LENGTH = 200  # of a draft
 DRAFTED = ("adhoc", "error_report")  # letters whose text is kept as a Draft
 
 
@@ -62,13 +64,15 @@ class MailQuerySet(models.QuerySet["Mail"]):
         lease_end = timezone.now() + lease()
         taken = self.due().filter(pk=pk)
         counted = {"attempts": F("attempts") + 1, "faults": F("faults") + 1}
-        if not taken.update(due=lease_end, held=False, **counted):
+        if not taken.update(due=lease_end, taken=True, held=False, **counted):
             return None
         return self.select_related("user").get(pk=pk)
 
     def cancel(self) -> int:
-        """Takes back what has not left; how many there were."""
-        return self.filter(state=State.PENDING).update(state=State.CANCELLED)
+        """Takes back what waits; how many there were. What a sender holds may have left already."""
+        return (
+            self.filter(state=State.PENDING).exclude(Mail.in_flight()).update(state=State.CANCELLED)
+        )
 
     def to(self, address: str) -> "MailQuerySet":
         return self.alias(address_key=Lower("address")).filter(address_key=address.lower())
@@ -97,6 +101,8 @@ class Mail(models.Model):
     due = models.DateTimeField(_("due"), default=timezone.now)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     faults = models.PositiveSmallIntegerField(_("faults"), default=0)
+    # Some sender holds it, until `due`.
+    taken = models.BooleanField(_("taken"), default=False)
     # Waits for an alarm to end, not for its own turn.
     held = models.BooleanField(_("held up"), default=False)
     error = models.CharField(_("last error"), max_length=ERROR_MAX_LENGTH, blank=True)
@@ -130,8 +136,15 @@ class Mail(models.Model):
 
     @staticmethod
     def in_flight() -> Q:
-        """Rows that a sender holds: a claim counts a fault, and any orderly end takes it back."""
-        return Q(state=State.PENDING, faults__gt=0, due__gt=timezone.now())
+        """Rows that a sender holds in this moment, or died with: until the end of the lease."""
+        return Q(state=State.PENDING, taken=True, due__gt=timezone.now())
+
+    def repeats_another(self) -> bool:
+        """Whether the same letter has left since this was posted: two clicks, two processes."""
+        if self.args or self.letter in DRAFTED:
+            return False
+        twins = Mail.objects.to(self.address).filter(letter=self.letter, user=self.user)
+        return twins.filter(sent_at__gt=self.created_at).exclude(pk=self.pk).exists()
 
     # The verbs. Each is one UPDATE that holds only while the claim is still ours, and says whether
     # it did: a sender that slept through its lease must not overwrite what the next one found.
@@ -172,7 +185,7 @@ class Mail(models.Model):
     def _finish(self, state: State, error: str = "", **changes: Any) -> bool:
         # The end of the lease is this claim's own: whoever claims next writes another.
         ours = Mail.objects.filter(pk=self.pk, state=State.PENDING, due=self.due)
-        changes |= {"state": state, "error": error[:ERROR_MAX_LENGTH]}
+        changes |= {"state": state, "error": error[:ERROR_MAX_LENGTH], "taken": False}
         for name, value in changes.items():
             setattr(self, name, value)
         finished = bool(ours.update(**changes))
@@ -204,10 +217,10 @@ class Attempt(models.Model):
 
 
 class Draft(models.Model):
-    """What an operator wrote himself (`mail.send_mail`), kept only until it is sent."""
+    """What an operator (`mail.send_mail`) or an error report says, kept only until it is sent."""
 
     mail = models.OneToOneField(Mail, models.CASCADE, primary_key=True)
-    subject = models.CharField(max_length=200)
+    subject = models.CharField(max_length=SUBJECT_MAX_LENGTH)
     body = models.TextField(blank=True)
     html = models.TextField(blank=True)
     from_email = models.CharField(max_length=320, blank=True)
@@ -245,7 +258,7 @@ class Suppression(models.Model):
 
 
 class Alarm(models.Model):
-    """Something only an operator can mend keeps mail from leaving. One row, while it lasts."""
+    """What only an operator can mend keeps mail from leaving. One row, which ends and returns."""
 
     words = models.CharField(_("what is wrong"), max_length=ERROR_MAX_LENGTH)
     since = models.DateTimeField(_("since"), default=timezone.now)
@@ -253,6 +266,7 @@ class Alarm(models.Model):
     times = models.PositiveIntegerField(_("how often"), default=1)
     told_at = models.DateTimeField(null=True)
     probe_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("alarm")

@@ -30,7 +30,7 @@ def queue() -> dict[str, int]:
         due_now=Count("pk", filter=Q(due__lte=now)),
         being_sent=Count("pk", filter=Mail.in_flight()),
         held_up=Count("pk", filter=Q(held=True, due__gt=now)),
-        later=Count("pk", filter=Q(faults=0, held=False, due__gt=now)),
+        later=Count("pk", filter=Q(taken=False, held=False, due__gt=now)),
     )
 
 
@@ -55,17 +55,14 @@ def unsent(rows: QuerySet[Mail]) -> QuerySet[Mail]:
 
 def retry(rows: QuerySet[Mail]) -> int:
     """Sends them from the start, as if they had never been tried. The next sweep takes them."""
-    fresh = {"due": timezone.now(), "attempts": 0, "faults": 0, "held": False, "error": ""}
+    fresh = {"due": timezone.now(), "attempts": 0, "faults": 0, "error": ""}
+    fresh |= {"held": False, "taken": False}
     return unsent(rows).update(state=State.PENDING, **fresh)
 
 
 def waiting(rows: QuerySet[Mail]) -> QuerySet[Mail]:
     """Those that can be taken back: what a sender holds in this moment may have left already."""
     return rows.filter(state=State.PENDING).exclude(Mail.in_flight())
-
-
-def cancel(rows: QuerySet[Mail]) -> int:
-    return waiting(rows).update(state=State.CANCELLED)
 
 
 def finished(older_than: timedelta) -> QuerySet[Mail]:

@@ -39,7 +39,8 @@ def post(
     with transaction.atomic():
         # An UPDATE, so that a sender who is about to claim the row waits for our commit, and reads
         # what we have changed; or has claimed it, and then it no longer counts.
-        if args is None and same.update(due=timezone.now()):
+        now = timezone.now()
+        if args is None and same.update(due=now, created_at=now):  # its useful life begins anew
             mail = same[0]
         else:
             mail.save(force_insert=True)

@@ -3,7 +3,8 @@
 import logging
 from datetime import timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -19,23 +20,31 @@ REGISTRATION = "registration"
 
 def suppress(address: str, reason: Reason, for_: timedelta | None = None) -> None:
     """No more registration letters to this address: for a time, or until staff clears it."""
-    with transaction.atomic():
-        Suppression.objects.filter(address__iexact=address, purpose=REGISTRATION).delete()
-        Suppression.objects.create(
-            address=address,
-            purpose=REGISTRATION,
-            reason=reason,
-            until=timezone.now() + for_ if for_ else None,
-        )
+    before = _at(address)
+    if for_ and before.filter(until__isnull=True).exists():
+        return  # what staff must clear does not become a matter of days
+    try:
+        with transaction.atomic():
+            before.delete()
+            Suppression.objects.create(
+                address=address,
+                purpose=REGISTRATION,
+                reason=reason,
+                until=timezone.now() + for_ if for_ else None,
+            )
+    except IntegrityError:  # another has just done the same
+        return
     log.info("suppressed an address: %s", reason)
 
 
 def reason_for(address: str) -> Reason | None:
     """Why registration letters do not go to this address; None if they do."""
-    # LOWER, as the index has it: LIKE would read the whole table for every mail.
-    at_address = Suppression.objects.alias(address_key=Lower("address"))
-    found = at_address.filter(address_key=address.lower(), purpose=REGISTRATION)
-    for reason, until in found.values_list("reason", "until"):
-        if until is None or until > timezone.now():
-            return Reason(reason)
-    return None
+    in_force = Q(until__isnull=True) | Q(until__gt=timezone.now())
+    row = _at(address).filter(in_force).first()
+    return Reason(row.reason) if row else None
+
+
+def _at(address: str) -> QuerySet[Suppression]:
+    # Not `iexact`: the index is over LOWER.
+    rows = Suppression.objects.alias(key=Lower("address"))
+    return rows.filter(key=address.lower(), purpose=REGISTRATION)

@@ -71,8 +71,8 @@ def where_to_look(port: str) -> str:
 
 def mail_goes_to_files() -> bool:
     # The environment wins over secrets.json, as in the settings.
-    settings = {**json.loads(env.SECRETS.read_text()), **os.environ}
-    return settings.get("EMAIL_SERVICE") == "file"
+    settings = {**json.loads(env.SECRETS.read_text("utf-8-sig")), **os.environ}
+    return (settings.get("EMAIL_SERVICE") or "file") == "file"
 
 
 def serve(port: str) -> int:

@@ -211,10 +211,3 @@ def test_a_visitor_and_a_plain_member_do_not_get_in(browser: Client, alice: User
     assert browser.get("/admin/").status_code == 302
     browser.force_login(alice)
     assert browser.get("/admin/users/user/").status_code == 302
-
-
-def test_a_waiting_person_cannot_sign_in_to_the_admin(browser: Client, bob: User) -> None:
-    User.objects.filter(pk=bob.pk).update(is_staff=True)
-    page = browser.post("/admin/login/", {"username": "bob", "password": PASSWORD})
-    assert page.status_code == 200
-    assert not browser.get("/").wsgi_request.user.is_authenticated

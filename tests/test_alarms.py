@@ -12,7 +12,7 @@ from django.core.mail.backends.locmem import EmailBackend
 from django.utils import timezone
 
 from mail import alarms, delivery, send_mail
-from mail.models import Alarm, Mail, State
+from mail.models import Mail, State
 from tests.conftest import deliver_all
 
 REFUSED = smtplib.SMTPAuthenticationError(535, b"5.7.8 bad password")
@@ -42,7 +42,8 @@ def server(monkeypatch: pytest.MonkeyPatch, db: None) -> Server:
 
 @pytest.fixture(autouse=True)
 def _no_alarm_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alarms, "_may_be_raised", True)
+    monkeypatch.setattr(alarms, "_stands", False)
+    monkeypatch.setattr(alarms, "_looked_at", float("-inf"))
 
 
 def test_one_mail_a_minute_tries_and_the_others_wait(server: Server) -> None:
@@ -61,7 +62,7 @@ def test_when_it_is_mended_everything_goes_at_once(server: Server) -> None:
         server.closed = False
         clock.shift(timedelta(minutes=2))
         assert delivery.deliver(Mail.objects.overdue()[0].pk)
-        assert Alarm.objects.count() == 0
+        assert alarms.current() is None
         assert Mail.objects.overdue().count() == 2, "no longer held up"
         deliver_all()
         assert Mail.objects.filter(state=State.SENT).count() == 3
@@ -99,6 +100,40 @@ def test_operators_are_told_once_an_hour(server: Server, caplog: pytest.LogCaptu
     alarm = alarms.current()
     assert alarm
     assert "the login was refused" in alarm.words
+
+
+def test_an_alarm_that_comes_and_goes_is_told_once_an_hour_too(
+    db: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.CRITICAL, "mail.alarm"):
+        for _ in range(5):
+            alarms.raise_alarm("throttled")
+            alarms.mail_left()
+    assert len(caplog.records) == 1
+    assert alarms.current() is None
+
+
+def test_another_process_learns_of_an_alarm_and_its_mail_ends_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alarms.raise_alarm("the login was refused")
+    monkeypatch.setattr(alarms, "_stands", False)  # what another process has in mind,
+    monkeypatch.setattr(alarms, "_looked_at", float("-inf"))  # and must look at again
+    assert alarms.hold_until() is not None
+    alarms.mail_left()
+    assert alarms.current() is None
+
+
+def test_the_probe_is_not_spent_on_mail_for_nobody(server: Server) -> None:
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        deliver_all()
+        server.closed = False
+        clock.shift(timedelta(minutes=2))
+        nobodys = Mail.objects.create(
+            letter="password_reset", address="nobody@example.com", language="en"
+        )
+        delivery.deliver(nobodys.pk)
+        assert len(deliver_all() + deliver_all()) == 3
 
 
 def test_an_alarm_fades_when_nobody_confirms_it(server: Server) -> None:

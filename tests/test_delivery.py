@@ -11,6 +11,7 @@ import time_machine
 from django.core import mail as django_mail
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
+from django.db import OperationalError
 from django.utils import timezone, translation
 
 from mail import connections, delivery, outbox
@@ -206,7 +207,7 @@ def test_a_fault_of_ours_costs_no_attempt_and_raises_an_alarm(
     for _ in range(10):
         deliver(mail)
         assert (mail.state, mail.attempts, mail.faults) == (State.PENDING, 0, 0)
-        assert timedelta(minutes=3) < mail.due - timezone.now() < timedelta(minutes=7)
+        assert timedelta(minutes=1) < mail.due - timezone.now() < timedelta(minutes=2)
         clock.move_to(mail.due)
     assert mail.error == "the login was refused: 535 app password needed"
     told = [record for record in caplog.records if record.name == "mail.alarm"]
@@ -378,3 +379,19 @@ def test_what_the_service_took_but_will_not_send_is_no_success(note: Any, settin
     mail = deliver(note())
     assert (mail.state, mail.error) == (State.DROPPED, "suppressed by the mail service")
     assert mail.sent_at is None
+
+
+def test_a_database_that_is_busy_after_the_250_is_asked_again(
+    note: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = Mail.mark_sent, [OperationalError("database is locked")] * 2
+
+    def busy(mail: Mail, *args: Any) -> bool:
+        if failures:
+            raise failures.pop()
+        return real(mail, *args)
+
+    monkeypatch.setattr(Mail, "mark_sent", busy)
+    monkeypatch.setattr(delivery, "NOTE_AGAIN_AFTER", (0, 0, 0))
+    assert deliver(note()).state == State.SENT
+    assert len(django_mail.outbox) == 1

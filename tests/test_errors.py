@@ -57,6 +57,9 @@ AWS = "https://email.ap-northeast-2.amazonaws.com"
 # fmt: off
 TABLE = [
     # the recipient
+    (rcpt(552, "5.2.2 <kim@x.kr> Quota exceeded (mailbox for user is full)"), LASTING, "552"),
+    (rcpt(452, "4.2.2 The mailbox is over quota exceeded"), PASSING, "452"),
+    (smtplib.SMTPSenderRefused(552, b"5.3.4 Message size exceeds fixed limit", "a@b.kr"), LASTING, "552"),
     (rcpt(550, "5.1.1 no such user"),                  NO_MAILBOX, "the recipient was refused: 550 5.1.1 no such user"),
     (rcpt(552, "mailbox full"),                        LASTING, "552 mailbox full"),
     (rcpt(553, "5.1.3 bad address syntax"),            NO_MAILBOX, "553"),

@@ -232,3 +232,15 @@ def test_a_suppression_is_renewed_and_not_doubled(db: None) -> None:
     suppress("Bob@example.com", Reason.DECLINED)
     suppress("bob@EXAMPLE.com", Reason.BOUNCED)
     assert Suppression.objects.get().reason == Reason.BOUNCED
+
+
+def test_a_complaint_is_not_weakened_by_i_did_not_register(db: None) -> None:
+    suppress("bob@example.com", Reason.COMPLAINED)
+    suppress("bob@example.com", Reason.DECLINED, timedelta(days=30))
+    assert Suppression.objects.get().reason == Reason.COMPLAINED
+    assert Suppression.objects.get().until is None
+
+
+def test_an_address_that_was_not_even_tried_makes_no_rate(db: None) -> None:
+    Mail.objects.create(letter="register", language="en", state=State.REFUSED)
+    assert feedback.rates().sent == 0

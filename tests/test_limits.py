@@ -161,6 +161,7 @@ def test_the_next_hour_is_a_new_one(browser: Client) -> None:
         (2, "6.6.6.6, 198.51.100.1, 10.0.0.2", "10.0.0.1", "198.51.100.1"),
         (2, "198.51.100.1", "10.0.0.1", "10.0.0.1"),  # fewer than there should be
         (1, "", "10.0.0.1", "10.0.0.1"),
+        (1, ", 198.51.100.1", "127.0.0.1", "198.51.100.1"),  # an empty header, and a proxy's word
         (1, "<script>", "10.0.0.1", "unknown"),
         (0, "", "", "unknown"),
         (0, "", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
@@ -173,3 +174,51 @@ def test_who_counts_as_one_network(proxies: int, forwarded: str, remote: str, ne
         headers["HTTP_X_FORWARDED_FOR"] = forwarded
     with override_settings(TRUSTED_PROXIES=proxies):
         assert networks.network(RequestFactory().get("/", **headers)) == network
+
+
+# Two at once
+
+
+def test_what_a_sender_holds_is_not_taken_back_and_counts(bob: User) -> None:
+    """Else a mail that leaves in this moment would be forgotten, and the next one would be free."""
+    accounts.resend_activation(bob)
+    held = Mail.objects.claim(Mail.objects.get().pk)
+    assert held
+    accounts.correct_address(bob, "robert@example.com")
+    held.refresh_from_db()
+    assert held.state == State.PENDING
+    assert held.mark_sent()
+    assert Mail.objects.filter(state=State.SENT, address="bob@example.com").count() == 1
+
+
+def test_a_letter_for_the_old_address_is_not_sent_to_the_corrected_one(bob: User) -> None:
+    accounts.resend_activation(bob)
+    old = Mail.objects.get()
+    held = Mail.objects.claim(old.pk)
+    assert held
+    accounts.correct_address(bob, "robert@example.com")
+    held.retry("the mail server hung up")
+    Mail.objects.update(due=timezone.now())
+    assert [letter.to for letter in deliver_all()] == [["robert@example.com"]]
+    old.refresh_from_db()
+    assert old.state == State.DROPPED
+
+
+def test_a_letter_asked_for_again_is_useful_from_then_on(alice: User) -> None:
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        accounts.request_reset(alice.email, "en")
+        clock.shift(minutes(25))
+        accounts.request_reset(alice.email, "en")
+        clock.shift(minutes(25))
+        assert len(deliver_all()) == 1
+
+
+def test_two_rows_of_one_click_are_one_letter(alice: User) -> None:
+    """Two processes on PostgreSQL may both post; the later row has nothing new to say."""
+    now = timezone.now()
+    for _ in range(2):
+        Mail.objects.create(
+            letter="password_reset", address=alice.email, language="en", created_at=now, priority=0
+        )
+    assert len(deliver_all()) == 1
+    assert Mail.objects.filter(state=State.DROPPED).count() == 1

@@ -264,8 +264,25 @@ def test_the_admin_lets_no_waiting_or_disabled_staff_in(cast: Callable[..., User
         person = cast(user_id, state)
         User.objects.filter(pk=person.pk).update(is_staff=True)
         browser = Client(headers={"accept-language": "en"})
-        browser.post("/admin/login/", {"username": user_id, "password": PASSWORD})
+        door = browser.get("/admin/", follow=True)
+        assert door.redirect_chain[-1][0] == "/users/login/?next=/admin/"
+        sign_in(browser, user_id)
         assert is_signed_in(browser) == (state == "active")
+        assert browser.get("/admin/").status_code == (200 if state == "active" else 302)
+
+
+def test_a_plain_member_is_told_that_the_admin_is_for_staff(browser: Client, alice: User) -> None:
+    sign_in(browser, "alice")
+    page = browser.get("/admin/", follow=True)
+    assert page.status_code == 403
+    assert "for staff" in page.text
+
+
+def test_the_password_of_staff_is_changed_by_the_same_door(browser: Client, alice: User) -> None:
+    User.objects.filter(pk=alice.pk).update(is_staff=True)
+    sign_in(browser, "alice")
+    assert browser.get("/admin/password_change/")["Location"] == "/users/password/change/"
+    assert browser.post("/admin/password_change/", {"old_password": PASSWORD}).status_code == 302
 
 
 # Ending

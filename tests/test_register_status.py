@@ -1,6 +1,7 @@
 """The visitor sees how his mail is doing: the same for a taken address as for a free one."""
 
 import smtplib
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -117,3 +118,17 @@ def test_nobody_else_sees_it_and_it_changes_nothing(
         assert "carol@example.com" not in page
     assert registered.post(STATUS).status_code == 405
     assert "no-store" in registered.get(STATUS).headers["Cache-Control"]
+
+
+def test_a_budget_that_is_used_up_is_no_wait_of_a_minute(registered: Client) -> None:
+    tomorrow = timezone.now() + timedelta(hours=20)
+    Mail.objects.update(due=tomorrow, error="the day's budget is used up")
+    page = registered.get(STATUS).text
+    assert "Not two within a minute" not in page
+    assert "The next try is at" in page
+
+
+def test_while_a_retry_is_being_sent_it_is_being_sent(registered: Client) -> None:
+    Mail.objects.update(error="the mail server hung up", attempts=1)
+    assert Mail.objects.claim(Mail.objects.get().pk)
+    assert "The mail is being sent." in registered.get(STATUS).text

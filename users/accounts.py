@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from mail import outbox, suppression
@@ -56,14 +58,22 @@ def register(
     claim.set_password(password)  # slow on purpose, so outside the transaction
     with _unique_user_id(), transaction.atomic():
         # A claim holds its name until it expires; the visitor's own never stands in his way.
-        namesakes = User.objects.waiting().named(claim.user_id)
-        namesakes.filter(claim_expires_at__lte=timezone.now()).delete()
-        if replacing:
-            User.objects.waiting().filter(pk=replacing).delete()
+        expired = Q(user_id_key=claim.user_id.lower(), claim_expires_at__lte=timezone.now())
+        waiting = User.objects.waiting().alias(user_id_key=Lower("user_id"))
+        _delete(waiting.filter(expired | Q(pk=replacing)))
         claim.save(force_insert=True)
         outbox.post("register", user=claim)
     log.info("registered %s", claim.pk)
     return claim
+
+
+def _lock(people: UserQuerySet) -> list[UUID]:
+    """Holds these rows until the commit. In one order, or two would wait for each other."""
+    return list(people.order_by("pk").select_for_update().values_list("pk", flat=True))
+
+
+def _delete(people: UserQuerySet) -> None:
+    User.objects.filter(pk__in=_lock(people)).delete()
 
 
 @contextmanager
@@ -77,7 +87,7 @@ def _unique_user_id() -> Iterator[None]:
 def resend_activation(claim: User) -> None:
     """The link once more, to somebody who has shown that the claim is his."""
     with transaction.atomic():
-        if User.objects.waiting().filter(pk=claim.pk).exists():
+        if _lock(User.objects.waiting().filter(pk=claim.pk)):
             keep([claim])
             outbox.post("register", user=claim)
 
@@ -100,7 +110,8 @@ def correct_address(claim: User, email: str) -> None:
 
 def cancel(claim: User) -> None:
     """The claim is gone, with its name and its links. An activated account is never touched."""
-    User.objects.waiting().filter(pk=claim.pk).delete()
+    with transaction.atomic():
+        _delete(User.objects.waiting().filter(pk=claim.pk))
     log.info("cancelled %s", claim.pk)
 
 
@@ -152,11 +163,12 @@ def activate(claim: User, new_password: str | None = None) -> User:
         changes["password"] = claim.password
     try:
         with transaction.atomic():
+            _lock(User.objects.at_address(claim.email))
             # The address in the condition: it may have been corrected since the link was checked.
             same = User.objects.waiting().filter(pk=claim.pk, email=claim.email)
             if not same.update(**changes):
                 raise LinkSpent
-            User.objects.waiting().at_address(claim.email).delete()
+            _delete(User.objects.waiting().at_address(claim.email))
     except IntegrityError as error:  # another account proved this address first
         raise LinkSpent from error
     log.info("activated %s", claim.pk)

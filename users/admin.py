@@ -110,6 +110,11 @@ class UserAdmin(admin.ModelAdmin):
             return self.readonly_fields
         return [*self.readonly_fields, "is_staff", "is_superuser", "user_permissions"]
 
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Only what was changed: the state may have become another since the form was opened."""
+        many = {field.name for field in User._meta.many_to_many}
+        obj.save(update_fields=[name for name in form.changed_data if name not in many])
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # people register; the first administrator comes from createsuperuser
 

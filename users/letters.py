@@ -34,8 +34,8 @@ LIKE_A_PURSE = re.compile(r"-[13][1-9a-f]{31}$")
 def register(mail: Mail) -> EmailMultiAlternatives | None:
     """The activation link; or, where the address has an owner, a word to the owner."""
     claim: User | None = mail.user
-    if claim is None or not claim.is_waiting:
-        return None
+    if claim is None or not claim.is_waiting or claim.email != mail.address:
+        return None  # another letter goes to a corrected address
     return _to_claims(claim.email, [claim])
 
 

@@ -1,4 +1,4 @@
-"""The person. Writes go through `users.accounts`, nowhere else."""
+"""The person. Writes go through `users.accounts`; what only describes him, staff edits too."""
 
 import uuid
 from datetime import datetime, timedelta

@@ -65,7 +65,8 @@ def network(request: HttpRequest) -> str:
 def _address(request: HttpRequest) -> str:
     """Who is at the other end, as the outermost of our own proxies saw it."""
     hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
-    if settings.TRUSTED_PROXIES and len(hops) >= settings.TRUSTED_PROXIES and hops[0]:
-        # Each proxy adds whom it heard from; what stands further left, a stranger wrote.
-        return str(hops[-settings.TRUSTED_PROXIES])
+    proxies = settings.TRUSTED_PROXIES
+    # Each proxy adds whom it heard from; what stands further left, a stranger wrote.
+    if proxies and len(hops) >= proxies and hops[-proxies]:
+        return str(hops[-proxies])
     return str(request.META.get("REMOTE_ADDR", ""))

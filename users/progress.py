@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from mail import limits
 from mail.models import Mail, State
 from users.models import User
 
@@ -47,6 +48,8 @@ def of_registration(claim: User) -> Progress:
         return Progress("delivered", mail.sent_at)
     if mail.state in (State.SENT, State.COMPLAINED):
         return Progress("sent", mail.sent_at)
-    if not mail.error or mail.due <= timezone.now():
+    now = timezone.now()
+    if not mail.error or mail.taken or mail.due <= now:
         return Progress("waiting")
-    return Progress("later" if mail.attempts or mail.held else "turn", mail.due)
+    turn = not (mail.attempts or mail.held) and mail.due - now <= limits.GAP
+    return Progress("turn" if turn else "later", mail.due)

@@ -8,7 +8,9 @@ REGISTERED = _(
 )
 ACTIVATION_SENT_AGAIN = _("The activation mail is on its way again.")
 ADDRESS_CORRECTED = _("The activation mail is on its way to the corrected address.")
-CANCELLED = _("Your registration was cancelled. Nothing of it is kept.")
+CANCELLED = _(
+    "Your registration was cancelled. For 30 days we keep only that we wrote to this address."
+)
 DECLINED = _("Thank you. The registration was cancelled, and we will not write to you about it.")
 ACTIVATED = _("Your e-mail address is verified. Welcome!")
 ACTIVATION_REQUESTED = _(
@@ -25,3 +27,4 @@ PASSWORD_WRONG = _("That is not the password of this account.")
 NOT_YOUR_REGISTRATION = _(
     "This page is open only to the browser that registered, until the account is activated."
 )
+STAFF_ONLY = _("This part of the site is for staff. Please sign in with another account.")

@@ -1,5 +1,6 @@
 """The same site and the same unit tests on PostgreSQL, for when the department grows."""
 
+import json
 import os
 import shutil
 import signal
@@ -111,3 +112,16 @@ def test_the_journey_on_postgresql(
     with psycopg.connect(postgresql) as database:
         sent = "SELECT count(*) FROM mail_mail WHERE state = 'sent'"
         wait_for(lambda: database.execute(sent).fetchone() == (3,), 10, "three letters are sent")
+
+
+def test_two_at_once_never_end_in_an_error_of_the_database(postgresql: str) -> None:
+    """Deadlocks and broken keys: SQLite, where writers queue up, cannot show them."""
+    env = environment(DATABASE_URL=postgresql, EMAIL_SERVICE="console")
+    run("manage.py", "migrate", "-v0", cwd=ROOT, env=env)
+    out = json.loads(run("-m", "tests.e2e.races", cwd=ROOT, env=env).splitlines()[-1])
+    assert out == {
+        "twins": {"LinkSpent+ok": 25},
+        "resend_and_cancel": {"ok+ok": 25},
+        "names": {"UserIdTaken+ok": 25},
+        "suppressions": {"ok+ok, 1 row": 25},
+    }

@@ -4,7 +4,10 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth import views as auth_views
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
 from users import claims, texts
 from users.forms import LoginForm
@@ -27,3 +30,10 @@ class LogoutView(auth_views.LogoutView):
         response = super().post(request, *args, **kwargs)
         messages.success(request, texts.SIGNED_OUT)
         return response
+
+
+def admin_login(request: HttpRequest) -> HttpResponse:
+    """The admin is entered by the same door as the site: one form, one log, one set of rules."""
+    if request.user.is_authenticated:  # and not staff, or the admin would not have sent him here
+        raise PermissionDenied(texts.STAFF_ONLY)
+    return redirect_to_login(request.GET.get("next", reverse("admin:index")))

@@ -238,7 +238,7 @@ class Command(BaseCommand):
             count = operations.waiting(rows).count()
             self.say(f"Would be cancelled: {count}. Nothing was changed.")
             return GOOD
-        self.say(f"Cancelled: {operations.cancel(rows)}. `retry` takes that back.")
+        self.say(f"Cancelled: {rows.cancel()}. `retry` takes that back.")
         return GOOD
 
     # prune

@@ -1,0 +1,84 @@
+"""Two at once, many times, on the database of DATABASE_URL; prints what became of it as JSON.
+
+A process of its own: threads need a database that several connections can see.
+"""
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from threading import Barrier, Thread
+from typing import Any
+
+import django
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+django.setup()
+
+from django.db import connection  # noqa: E402
+
+from mail.models import Mail, Suppression  # noqa: E402
+from mail.suppression import Reason, suppress  # noqa: E402
+from users import accounts  # noqa: E402
+from users.models import User  # noqa: E402
+
+ROUNDS = 25
+
+
+def claim(user_id: str, email: str) -> User:
+    return accounts.register(
+        user_id=user_id, email=email, name="X", password="correct-horse", language="en"
+    )
+
+
+def at_once(*verbs: Callable[[], Any]) -> str:
+    """What each did, by name: `ok`, or the kind of its failure."""
+    barrier, done = Barrier(len(verbs)), ["ok"] * len(verbs)
+
+    def work(number: int) -> None:
+        barrier.wait(10)
+        try:
+            verbs[number]()
+        except Exception as error:
+            done[number] = type(error).__name__
+        finally:
+            connection.close()
+
+    threads = [Thread(target=work, args=(number,)) for number in range(len(verbs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return "+".join(sorted(done))
+
+
+def twins(number: int) -> str:
+    """Two claims to one address are activated."""
+    one, two = (claim(f"twin-{number}-{letter}", f"twin{number}@example.com") for letter in "ab")
+    return at_once(lambda: accounts.activate(one), lambda: accounts.activate(two))
+
+
+def resend_and_cancel(number: int) -> str:
+    one = claim(f"cancelled-{number}", f"cancelled{number}@example.com")
+    Mail.objects.all().delete()
+    return at_once(lambda: accounts.resend_activation(one), lambda: accounts.cancel(one))
+
+
+def names(number: int) -> str:
+    """Two register the same ID."""
+    return at_once(*(lambda: claim(f"name-{number}", "x@example.com") for _ in range(2)))
+
+
+def suppressions(number: int) -> str:
+    address = f"suppressed{number}@example.com"
+    done = at_once(*(lambda: suppress(address, Reason.BOUNCED) for _ in range(2)))
+    return f"{done}, {Suppression.objects.filter(address=address).count()} row"
+
+
+if __name__ == "__main__":
+    races = (twins, resend_and_cancel, names, suppressions)
+    json.dump(
+        {race.__name__: Counter(race(number) for number in range(ROUNDS)) for race in races},
+        sys.stdout,
+    )
