@@ -59,9 +59,6 @@ def _written(mail: Mail) -> EmailMultiAlternatives | None:
     if timezone.now() > mail.created_at + letter.useful_for:
         mail.mark_failed(f"too late to be of use. {mail.error}".strip())
         return None
-    if mail.repeats_another():
-        mail.mark_dropped("the same was sent after this was asked for")
-        return None
     with translation.override(mail.language):
         message = letter.write(mail)
     if message is None:

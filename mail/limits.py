@@ -19,11 +19,13 @@ GAP = timedelta(minutes=1)  # between two letters of a kind to one address
 BUDGET_FOR_NOTICES = 0.8
 BUDGET_LOOK_AGAIN = timedelta(minutes=10)
 
+# Two clicks, or two processes on PostgreSQL: the later row has nothing new to say.
+SAME = "the same has left since this was asked for"
 TOO_MANY = "enough letters of this kind to this address for a day"
 
 
 class Over(Exception):
-    """This mail is one too many, and ends."""
+    """This mail is one too many, and ends; the words say why."""
 
 
 def wait_for_turn(mail: Mail) -> tuple[datetime, str] | None:
@@ -37,20 +39,19 @@ def _to_this_address(mail: Mail) -> tuple[datetime, str] | None:
     now = timezone.now()
     sent = Q(state__in=HANDED_OVER, sent_at__gt=now - DAY)
     alike = Mail.objects.to(mail.address).filter(letter=mail.letter).exclude(pk=mail.pk)
-    others = alike.filter(sent | Mail.in_flight()).order_by("-sent_at")
-    rows = list(
-        others.values_list("sent_at", "created_at", "pk")[: settings.EMAIL_PER_ADDRESS_LIMIT]
-    )
-    if len(rows) >= settings.EMAIL_PER_ADDRESS_LIMIT:
+    before: list[datetime] = []
+    for at, created_at, pk, user_id in alike.filter(sent | Mail.in_flight()).values_list(
+        "sent_at", "created_at", "pk", "user_id"
+    ):
+        if at and at > mail.created_at and user_id == mail.user_id and not mail.args:
+            raise Over(SAME)
+        # Of two that senders hold in this moment, the older goes first.
+        if at or (created_at, pk) < (mail.created_at, mail.pk):
+            before.append(at or now)
+    if len(before) >= settings.EMAIL_PER_ADDRESS_LIMIT:
         raise Over(TOO_MANY)
-    # Of two that senders hold in this moment, the older goes first.
-    older = [
-        sent_at or now
-        for sent_at, created_at, pk in rows
-        if sent_at or (created_at, pk) < (mail.created_at, mail.pk)
-    ]
-    if older and max(older) + GAP > now:
-        return max(older) + GAP, "one of its kind has just gone to this address: a minute later"
+    if before and max(before) + GAP > now:
+        return max(before) + GAP, "one of its kind has just gone to this address: a minute later"
     return None
 
 

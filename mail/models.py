@@ -139,13 +139,6 @@ class Mail(models.Model):
         """Rows that a sender holds in this moment, or died with: until the end of the lease."""
         return Q(state=State.PENDING, taken=True, due__gt=timezone.now())
 
-    def repeats_another(self) -> bool:
-        """Whether the same letter has left since this was posted: two clicks, two processes."""
-        if self.args or self.letter in DRAFTED:
-            return False
-        twins = Mail.objects.to(self.address).filter(letter=self.letter, user=self.user)
-        return twins.filter(sent_at__gt=self.created_at).exclude(pk=self.pk).exists()
-
     # The verbs. Each is one UPDATE that holds only while the claim is still ours, and says whether
     # it did: a sender that slept through its lease must not overwrite what the next one found.
 

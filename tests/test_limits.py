@@ -9,7 +9,7 @@ import time_machine
 from django.test import Client, RequestFactory, override_settings
 from django.utils import timezone
 
-from mail import outbox
+from mail import delivery, limits, outbox
 from mail.models import Mail, Priority, State
 from tests.conftest import deliver_all, registration
 from users import accounts, networks
@@ -78,8 +78,6 @@ def test_of_two_that_senders_hold_at_once_the_older_goes_first(bob: User) -> Non
         )
         for _ in range(2)
     )
-    from mail import delivery, limits
-
     held = [Mail.objects.claim(older.pk), Mail.objects.claim(newer.pk)]
     assert held[0]
     assert held[1]
@@ -222,3 +220,25 @@ def test_two_rows_of_one_click_are_one_letter(alice: User) -> None:
         )
     assert len(deliver_all()) == 1
     assert Mail.objects.filter(state=State.DROPPED).count() == 1
+
+
+def test_of_two_that_senders_hold_the_limit_ends_one_and_not_both(bob: User) -> None:
+    now = timezone.now()
+    for hour in range(2, 7):
+        Mail.objects.create(
+            letter="register",
+            address=bob.email,
+            language="en",
+            state=State.SENT,
+            sent_at=now - timedelta(hours=hour),
+        )
+    mails = [
+        Mail.objects.create(letter="register", user=bob, address=bob.email, language="en")
+        for _ in range(2)
+    ]
+    older, newer = (Mail.objects.claim(mail.pk) for mail in mails)
+    assert older
+    assert newer
+    assert limits.wait_for_turn(older) is None
+    with pytest.raises(limits.Over):
+        limits.wait_for_turn(newer)
