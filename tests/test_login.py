@@ -278,6 +278,14 @@ def test_a_plain_member_is_told_that_the_admin_is_for_staff(browser: Client, ali
     assert "for staff" in page.text
 
 
+def test_staff_that_is_in_already_finds_the_admin_behind_an_old_bookmark(
+    browser: Client, alice: User
+) -> None:
+    User.objects.filter(pk=alice.pk).update(is_staff=True)
+    sign_in(browser, "alice")
+    assert browser.get("/admin/login/")["Location"] == "/admin/"
+
+
 def test_the_password_of_staff_is_changed_by_the_same_door(browser: Client, alice: User) -> None:
     User.objects.filter(pk=alice.pk).update(is_staff=True)
     sign_in(browser, "alice")

@@ -7,6 +7,7 @@ from django.contrib.auth import views as auth_views
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 
 from users import claims, texts
@@ -34,6 +35,8 @@ class LogoutView(auth_views.LogoutView):
 
 def admin_login(request: HttpRequest) -> HttpResponse:
     """The admin is entered by the same door as the site: one form, one log, one set of rules."""
-    if request.user.is_authenticated:  # and not staff, or the admin would not have sent him here
+    if request.user.is_authenticated:
+        if request.user.is_staff:  # by a bookmark: in already
+            return redirect("admin:index")
         raise PermissionDenied(texts.STAFF_ONLY)
     return redirect_to_login(request.GET.get("next", reverse("admin:index")))
