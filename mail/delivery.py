@@ -97,9 +97,8 @@ def _note_once(mail: Mail, message: EmailMultiAlternatives, sent: bool) -> None:
 
 def prepare(mail: Mail, message: EmailMultiAlternatives) -> None:
     """What is the same for every mail of ours."""
-    if (
-        len(message.recipients()) != 1
-    ):  # the server's answer could be yes for one and no for another
+    # Of two, the server's answer could be yes for one and no for the other.
+    if len(message.recipients()) != 1:
         raise ValueError(f"one recipient a mail, not {len(message.recipients())}")
     message.extra_headers |= {
         # The same at every attempt, so that a reader's server can tell a repetition.

@@ -68,11 +68,13 @@ class MailQuerySet(models.QuerySet["Mail"]):
             return None
         return self.select_related("user").get(pk=pk)
 
+    def waiting(self) -> "MailQuerySet":
+        """What can be taken back: what a sender holds in this moment may have left already."""
+        return self.filter(state=State.PENDING).exclude(Mail.in_flight())
+
     def cancel(self) -> int:
-        """Takes back what waits; how many there were. What a sender holds may have left already."""
-        return (
-            self.filter(state=State.PENDING).exclude(Mail.in_flight()).update(state=State.CANCELLED)
-        )
+        """Takes back what waits; how many there were."""
+        return self.waiting().update(state=State.CANCELLED)
 
     def to(self, address: str) -> "MailQuerySet":
         return self.alias(address_key=Lower("address")).filter(address_key=address.lower())

@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from mail.models import Mail, State, Suppression
+from mail.models import Mail, MailQuerySet, State, Suppression
 from mail.registry import letters
 
 NOBODYS_FOR = timedelta(days=1)
@@ -38,7 +38,7 @@ def sent_in_a_day() -> int:
     return Mail.objects.filter(sent_at__gt=timezone.now() - timedelta(hours=24)).count()
 
 
-def select(letter: str | None, address: str | None) -> QuerySet[Mail]:
+def select(letter: str | None, address: str | None) -> MailQuerySet:
     """The rows of a letter, of an address, or of both; of all if neither is given."""
     rows = Mail.objects.to(address) if address else Mail.objects.all()
     return rows.filter(letter=letter) if letter else rows
@@ -58,11 +58,6 @@ def retry(rows: QuerySet[Mail]) -> int:
     fresh = {"due": timezone.now(), "attempts": 0, "faults": 0, "error": ""}
     fresh |= {"held": False, "taken": False}
     return unsent(rows).update(state=State.PENDING, **fresh)
-
-
-def waiting(rows: QuerySet[Mail]) -> QuerySet[Mail]:
-    """Those that can be taken back: what a sender holds in this moment may have left already."""
-    return rows.filter(state=State.PENDING).exclude(Mail.in_flight())
 
 
 def finished(older_than: timedelta) -> QuerySet[Mail]:

@@ -235,7 +235,7 @@ class Command(BaseCommand):
     def cancel(self, options: dict[str, Any]) -> int:
         rows = _selected(options)
         if options["dry_run"]:
-            count = operations.waiting(rows).count()
+            count = rows.waiting().count()
             self.say(f"Would be cancelled: {count}. Nothing was changed.")
             return GOOD
         self.say(f"Cancelled: {rows.cancel()}. `retry` takes that back.")
