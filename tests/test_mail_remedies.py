@@ -18,6 +18,7 @@ from tests.test_mail_command import ADDRESS, mail
 @pytest.fixture
 def ses(settings: Any, monkeypatch: Any) -> Iterator[str]:
     """Amazon SES over HTTP. The sender is not verified yet."""
+    moto_api_backend.reset()  # what another test has had verified outlives its server
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
@@ -29,7 +30,6 @@ def ses(settings: Any, monkeypatch: Any) -> Iterator[str]:
     settings.AWS_SES_ACCESS_KEY_ID, settings.AWS_SES_SECRET_ACCESS_KEY = "AKIATEST1234", "secret"
     settings.DEFAULT_FROM_EMAIL = "noreply@cs.example.ac.kr"
     yield f"http://{host}:{port}"
-    moto_api_backend.reset()  # what was verified outlives its server otherwise
     server.stop()
 
 

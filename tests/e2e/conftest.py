@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.moto_api._internal import moto_api_backend
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from moto.ses.models import ses_backends
 from playwright.sync_api import Browser, sync_playwright
@@ -84,6 +85,7 @@ def new_smtp_site(new_site: Callable[..., Site], smtp: SmtpServer) -> Callable[.
 @pytest.fixture
 def ses() -> Iterator[Ses]:
     """Amazon SES as moto speaks it, with the site's sender verified."""
+    moto_api_backend.reset()  # what another test has left outlives its server
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     try:
