@@ -148,9 +148,10 @@ def letter() -> bytes:
     from django.utils import translation
 
     from mail import delivery
-    from mail.registry import letters
+    from mail.registry import letters, look_up
 
     [mail] = people.queue(1, "letter")
+    look_up([mail])
     with translation.override(mail.language):
         message = letters[mail.letter].write(mail)
     assert message

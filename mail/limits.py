@@ -4,6 +4,8 @@ The outbox itself is the count, so there is nothing to keep in step. All of it i
 waits or ends, and what the visitor sees is the same.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -28,31 +30,46 @@ class Over(Exception):
     """This mail is one too many, and ends; the words say why."""
 
 
-def wait_for_turn(mail: Mail) -> tuple[datetime, str] | None:
-    """When the mail may leave, and why not now; None if now. `Over` if it is one too many."""
-    limited = letters[mail.letter].limited
-    return (_to_this_address(mail) if limited else None) or _of_the_budget(mail)
+class Turns:
+    """When each of some mails may leave. What has left before them is asked once for all."""
+
+    def __init__(self, mails: Iterable[Mail]) -> None:
+        limited = [mail for mail in mails if _is_limited(mail)]
+        sent = Q(state__in=HANDED_OVER, sent_at__gt=timezone.now() - DAY)
+        alike = Mail.objects.to(*{mail.address for mail in limited}).filter(
+            sent | Mail.in_flight(), letter__in={mail.letter for mail in limited}
+        )
+        self.alike: dict[tuple[str, str], list[Mail]] = defaultdict(list)
+        for mail in alike.only("address", "letter", "sent_at", "created_at", "user_id"):
+            self.alike[mail.address.lower(), mail.letter].append(mail)
+
+    def wait_for(self, mail: Mail) -> tuple[datetime, str] | None:
+        """When the mail may leave, and why not now; None if now. `Over` if it is one too many."""
+        return (self._at_this_address(mail) if _is_limited(mail) else None) or _of_the_budget(mail)
+
+    def _at_this_address(self, mail: Mail) -> tuple[datetime, str] | None:
+        """One a minute of each kind, where the second waits for its minute; and a few a day."""
+        now = timezone.now()
+        before: list[datetime] = []
+        for other in self.alike[mail.address.lower(), mail.letter]:
+            at = other.sent_at
+            if other == mail:
+                continue
+            if at and at > mail.created_at and other.user_id == mail.user_id and not mail.args:
+                raise Over(SAME)
+            # Of two that senders hold in this moment, the older goes first.
+            if at or (other.created_at, other.pk) < (mail.created_at, mail.pk):
+                before.append(at or now)
+        if len(before) >= settings.EMAIL_PER_ADDRESS_LIMIT:
+            raise Over(TOO_MANY)
+        if before and max(before) + GAP > now:
+            why = "one of its kind has just gone to this address: a minute later"
+            return max(before) + GAP, why
+        return None
 
 
-def _to_this_address(mail: Mail) -> tuple[datetime, str] | None:
-    """One a minute, and a few a day, of each kind; the second of a minute waits for the next."""
-    now = timezone.now()
-    sent = Q(state__in=HANDED_OVER, sent_at__gt=now - DAY)
-    alike = Mail.objects.to(mail.address).filter(letter=mail.letter).exclude(pk=mail.pk)
-    before: list[datetime] = []
-    for at, created_at, pk, user_id in alike.filter(sent | Mail.in_flight()).values_list(
-        "sent_at", "created_at", "pk", "user_id"
-    ):
-        if at and at > mail.created_at and user_id == mail.user_id and not mail.args:
-            raise Over(SAME)
-        # Of two that senders hold in this moment, the older goes first.
-        if at or (created_at, pk) < (mail.created_at, mail.pk):
-            before.append(at or now)
-    if len(before) >= settings.EMAIL_PER_ADDRESS_LIMIT:
-        raise Over(TOO_MANY)
-    if before and max(before) + GAP > now:
-        return max(before) + GAP, "one of its kind has just gone to this address: a minute later"
-    return None
+def _is_limited(mail: Mail) -> bool:
+    return mail.letter in letters and letters[mail.letter].limited
 
 
 def _of_the_budget(mail: Mail) -> tuple[datetime, str] | None:

@@ -1,6 +1,7 @@
 """The letters that can be posted. Whoever has something to say registers a function by name."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,6 +12,10 @@ from mail.models import Mail, Priority
 # Writes the letter at the moment it is sent, in the language that is active then; None when it is
 # no longer needed.
 Writer = Callable[[Mail], EmailMultiAlternatives | None]
+
+# Asks the database once for a batch of mails what their writer would have to ask for each, and
+# leaves it in `Mail.known`.
+LookUp = Callable[[list[Mail]], None]
 
 
 class AddressRefused(Exception):
@@ -24,6 +29,7 @@ class Letter:
     priority: Priority
     useful_for: timedelta  # from posting; after that nobody is helped by getting it
     limited: bool = True  # whether an address gets only so many of them (`mail.limits`)
+    look_up: LookUp | None = None
 
 
 letters: dict[str, Letter] = {}
@@ -36,7 +42,11 @@ samplers: dict[str, Sampler] = {}
 
 
 def letter(
-    *, useful_for: timedelta, priority: Priority, limited: bool = True
+    *,
+    useful_for: timedelta,
+    priority: Priority,
+    limited: bool = True,
+    look_up: LookUp | None = None,
 ) -> Callable[[Writer], Writer]:
     """Registers a function under its own name: `post("password_reset", …)` means that function."""
 
@@ -44,10 +54,21 @@ def letter(
         name = write.__name__
         if name in letters:
             raise ValueError(f"there is a letter named {name!r} already")
-        letters[name] = Letter(name, write, priority, useful_for, limited)
+        letters[name] = Letter(name, write, priority, useful_for, limited, look_up)
         return write
 
     return register
+
+
+def look_up(mails: Iterable[Mail]) -> None:
+    """Readies these mails for their writers."""
+    batches = defaultdict(list)
+    for mail in mails:
+        if mail.letter in letters:  # else its writing fails, and the row tells
+            batches[letters[mail.letter].look_up].append(mail)
+    for ask, batch in batches.items():
+        if ask:
+            ask(batch)
 
 
 def add_sample(name: str, write: Sampler) -> None:

@@ -1,6 +1,7 @@
 """Addresses that we do not write to, because they said so or because mail came back."""
 
 import logging
+from collections.abc import Iterable
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
@@ -39,12 +40,18 @@ def suppress(address: str, reason: Reason, for_: timedelta | None = None) -> Non
 
 def reason_for(address: str) -> Reason | None:
     """Why registration letters do not go to this address; None if they do."""
+    return reasons_for([address]).get(address.lower())
+
+
+def reasons_for(addresses: Iterable[str]) -> dict[str, Reason]:
+    """The same for several, by address in small letters; without those that get letters."""
     in_force = Q(until__isnull=True) | Q(until__gt=timezone.now())
-    row = _at(address).filter(in_force).first()
-    return Reason(row.reason) if row else None
+    rows = _at(*addresses).filter(in_force)
+    return {row.address.lower(): Reason(row.reason) for row in rows}
 
 
-def _at(address: str) -> QuerySet[Suppression]:
+def _at(*addresses: str) -> QuerySet[Suppression]:
     # Not `iexact`: the index is over LOWER.
     rows = Suppression.objects.alias(key=Lower("address"))
-    return rows.filter(key=address.lower(), purpose=REGISTRATION)
+    keys = [address.lower() for address in addresses]
+    return rows.filter(key__in=keys, purpose=REGISTRATION)

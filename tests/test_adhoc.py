@@ -175,7 +175,7 @@ def test_a_shell_whose_mail_cannot_leave_says_that_it_waits(site: Site) -> None:
     """And ends all the same; the row stays for the site."""
     call = (
         "from mail import delivery; from mail.engines import threads; import threading; "
-        "delivery.deliver = lambda pk: threading.Event().wait(); "
+        "delivery.deliver_batch = lambda pks: threading.Event().wait(); "
         "threads.drain.__defaults__ = (0.1,); threads.Pool.stop.__defaults__ = (0.1,); "
         "send_mail('s', ['a@example.com'], 'b')"
     )

@@ -7,12 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django_tasks import TaskResultStatus
+from django_tasks import TaskResultStatus, task
+from django_tasks.exceptions import InvalidTaskError
 
 from mail import connections, delivery, outbox, tasks
 from mail.engines import threads
 from mail.engines.threads import Pool, ThreadsBackend
-from mail.models import Mail
+from mail.models import Mail, Priority
 from tests.elsewhere import DEVELOPMENT, Site
 
 SECONDS = 10
@@ -20,9 +21,10 @@ SECONDS = 10
 
 @pytest.fixture
 def pool(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
-    """Two senders of its own, without a database: what is overdue is nothing."""
+    """Two senders of its own, without a database: its mails are functions, and none is overdue."""
     settings.MAIL_THREADS = 2
     monkeypatch.setattr(delivery, "overdue", list)
+    monkeypatch.setattr(delivery, "deliver_batch", lambda jobs: [job() for job in jobs])
     found = Pool()
     yield found
     found.stop(SECONDS)
@@ -74,9 +76,9 @@ def test_a_job_that_raises_ends_no_sender(pool: Pool, caplog: pytest.LogCaptureF
     done = threading.Event()
     for _ in range(10):
         pool.put(fail)
+        assert pool.drain(SECONDS)
     pool.put(done.set)
     assert done.wait(SECONDS)
-    assert pool.drain(SECONDS)
     assert caplog.text.count("ZeroDivisionError: the database is away") == 10
 
 
@@ -190,9 +192,8 @@ def test_a_sweep_feeds_the_senders_with_what_is_overdue(own_connection: None) ->
     pool, mails = Pool(), [outbox.post("password_reset", address=f"{n}@a.com") for n in range(3)]
     Mail.objects.claim(mails[0].pk)
     assert pool.sweep_step() == 2
-    assert pool.send_step()
-    assert pool.send_step()
-    assert pool.jobs.empty()
+    while not pool.jobs.empty():
+        assert pool.send_step()
     assert set(Mail.objects.values_list("state", flat=True)) == {"pending", "dropped"}
 
 
@@ -233,15 +234,22 @@ def test_the_sweeper_goes_on_sweeping(pool: Pool, monkeypatch: pytest.MonkeyPatc
 
 def test_enqueue_hands_the_task_over_and_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     put: list[Any] = []
-    monkeypatch.setattr(threads._pool, "put", lambda job, urgency: put.append(job))
-    delivered: list[str] = []
-    monkeypatch.setattr(delivery, "deliver", delivered.append)
-    result = ThreadsBackend("default", {}).enqueue(tasks.deliver, ["the-key"], {})
+    monkeypatch.setattr(threads._pool, "put", lambda *mail: put.append(mail))
+    result = ThreadsBackend("default", {}).enqueue(
+        tasks.deliver.using(priority=-Priority.BULK), ["the-key"], {}
+    )
     assert result.status == TaskResultStatus.READY
-    assert (result.args, result.kwargs, delivered) == (["the-key"], {}, [])
-    [job] = put
-    job()
-    assert delivered == ["the-key"]
+    assert (result.args, result.kwargs) == (["the-key"], {})
+    assert put == [("the-key", Priority.BULK)]
+
+
+def test_the_threads_refuse_a_task_that_they_would_not_run() -> None:
+    with pytest.raises(InvalidTaskError, match=r"run mail\.tasks\.deliver alone, not .*other_task"):
+        ThreadsBackend("default", {}).enqueue(other_task, ["the-key"], {})
+
+
+@task()
+def other_task(pk: str) -> None: ...
 
 
 @pytest.mark.parametrize("engine", [True, False])
@@ -299,6 +307,7 @@ from mail import delivery
 from mail.engines import threads
 
 delivery.overdue = list  # what SQLite's own locks do in a fork is not the pool's doing
+delivery.deliver_batch = lambda jobs: [job() for job in jobs]
 
 def works():
     done = threading.Event()
@@ -337,7 +346,7 @@ print("posted")
 TAKE_UP = """
 django.setup()
 from mail.engines import threads
-from mail.models import Mail
+from mail.models import Mail, Priority
 assert threads._pool.sweep_step() == 1
 threads._pool.start()
 assert threads.drain(10)

@@ -4,6 +4,7 @@ Here, and not in the request, is decided whether an address belongs to anybody.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -30,33 +31,50 @@ CLAIMS_IN_A_LETTER = 3
 LIKE_A_PURSE = re.compile(r"-[13][1-9a-f]{31}$")
 
 
-@letter(useful_for=timedelta(hours=24), priority=Priority.WAITED_FOR)
+@dataclass(frozen=True)
+class Known:
+    """What is known of the address that a letter goes to."""
+
+    owner: User | None  # who has proved it
+    suppressed: suppression.Reason | None
+
+
+def look_up(mails: list[Mail]) -> None:
+    addresses = {mail.address for mail in mails}
+    owners = {user.email.lower(): user for user in User.objects.activated().at_address(*addresses)}
+    suppressed = suppression.reasons_for(addresses)
+    for mail in mails:
+        key = mail.address.lower()
+        mail.known = Known(owners.get(key), suppressed.get(key))
+
+
+@letter(useful_for=timedelta(hours=24), priority=Priority.WAITED_FOR, look_up=look_up)
 def register(mail: Mail) -> EmailMultiAlternatives | None:
     """The activation link; or, where the address has an owner, a word to the owner."""
     claim: User | None = mail.user
     if claim is None or not claim.is_waiting or claim.email != mail.address:
         return None  # another letter goes to a corrected address
-    return _to_claims(claim.email, [claim])
+    return _to_claims(mail, [claim])
 
 
-@letter(useful_for=timedelta(hours=24), priority=Priority.WAITED_FOR)
+@letter(useful_for=timedelta(hours=24), priority=Priority.WAITED_FOR, look_up=look_up)
 def activate_resend(mail: Mail) -> EmailMultiAlternatives | None:
     """The same, for an address that somebody typed."""
-    return _to_claims(mail.address, _claims_at(mail.address))
+    return _to_claims(mail, _claims_at(mail.address))
 
 
-@letter(useful_for=timedelta(minutes=30), priority=Priority.WAITED_FOR)
+@letter(useful_for=timedelta(minutes=30), priority=Priority.WAITED_FOR, look_up=look_up)
 def password_reset(mail: Mail) -> EmailMultiAlternatives | None:
     """The reset link; a waiting account gets its activation link again, a disabled one nothing."""
-    owner = User.objects.activated().at_address(mail.address).first()
+    owner = mail.known.owner
     if owner is None:
-        return _to_claims(mail.address, _claims_at(mail.address))
+        return _to_claims(mail, _claims_at(mail.address))
     if owner.state == State.DISABLED:
         return None
     return _password_reset(owner)
 
 
-@letter(useful_for=timedelta(minutes=30), priority=Priority.WAITED_FOR)
+@letter(useful_for=timedelta(minutes=30), priority=Priority.WAITED_FOR, look_up=look_up)
 def password_reset_by_staff(mail: Mail) -> EmailMultiAlternatives | None:
     return password_reset(mail)
 
@@ -69,15 +87,14 @@ def password_change(mail: Mail) -> EmailMultiAlternatives | None:
     return _password_change(mail.user, mail.created_at)
 
 
-def _to_claims(address: str, claims: list[User]) -> EmailMultiAlternatives | None:
-    suppressed = suppression.reason_for(address)
+def _to_claims(mail: Mail, claims: list[User]) -> EmailMultiAlternatives | None:
+    suppressed = mail.known.suppressed
     if suppressed == suppression.Reason.DECLINED:
         return None
     if suppressed:
         raise AddressRefused(f"mail to this address has come back before: {suppressed.label}")
-    owner = User.objects.activated().at_address(address).first()
-    if owner is not None:
-        return _register_taken(owner)
+    if mail.known.owner is not None:
+        return _register_taken(mail.known.owner)
     if not claims:
         return None
     accounts.keep(claims)

@@ -44,9 +44,10 @@ class UserQuerySet(models.QuerySet["User"]):
         """Accounts that own their address: active or disabled."""
         return self.filter(activated_at__isnull=False)
 
-    def at_address(self, address: str) -> "UserQuerySet":
+    def at_address(self, *addresses: str) -> "UserQuerySet":
         """Everybody at an address. Stored addresses are ASCII, so LOWER is the same everywhere."""
-        return self.alias(address_key=Lower("email")).filter(address_key=address.lower())
+        keys = [address.lower() for address in addresses]
+        return self.alias(address_key=Lower("email")).filter(address_key__in=keys)
 
     def named(self, user_id: str) -> "UserQuerySet":
         return self.alias(user_id_key=Lower("user_id")).filter(user_id_key=user_id.lower())
@@ -62,8 +63,8 @@ class UserManager(BaseUserManager["User"]):
     def activated(self) -> UserQuerySet:
         return self.get_queryset().activated()
 
-    def at_address(self, address: str) -> UserQuerySet:
-        return self.get_queryset().at_address(address)
+    def at_address(self, *addresses: str) -> UserQuerySet:
+        return self.get_queryset().at_address(*addresses)
 
     def named(self, user_id: str) -> UserQuerySet:
         return self.get_queryset().named(user_id)

@@ -4,14 +4,13 @@ Started by the first mail or the first request of a process, never at import: se
 """
 
 import atexit
+import contextlib
 import itertools
 import logging
 import os
 import queue
 import threading
 import time
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +18,7 @@ from django.db import close_old_connections
 from django.db import connections as databases
 from django_tasks import task_backends
 from django_tasks.base import Task
+from django_tasks.exceptions import InvalidTaskError
 
 from mail import connections, delivery
 from mail.engines.hints import HintsBackend
@@ -30,34 +30,48 @@ SWEEP_BEHIND = 0.5  # seconds, while more is overdue than one sweep takes
 IDLE_FOR = 20.0  # seconds without work after which a sender closes its connection
 STOP_WITHIN = 20.0  # seconds for what is being sent; what is not begun stays a pending row
 
-Job = Callable[[], Any]
+DELIVER = "mail.tasks.deliver"
+
+# While more waits than there are senders, each takes several at once, which saves the database most
+# of its questions; but only as many as leave within a moment at the pace of the last ones.
+AT_ONCE = 20
+AT_ONCE_WITHIN = 0.5  # seconds
 
 
 class ThreadsBackend(HintsBackend):
-    """Django Tasks over the pool of this process."""
+    """Django Tasks over the pool of this process, whose only task is to deliver."""
+
+    def validate_task(self, task: Task) -> None:
+        super().validate_task(task)
+        if task.module_path != DELIVER:
+            raise InvalidTaskError(
+                f"the sender threads run {DELIVER} alone, not {task.module_path}"
+            )
 
     def hint(self, task: Task, args: list[Any], kwargs: dict[str, Any]) -> None:
-        _pool.put(lambda: task.call(*args, **kwargs), -task.priority)
+        [pk] = args
+        _pool.put(pk, -task.priority)
 
 
 class Pool:
-    """Sender threads over one queue, and a sweeper that feeds it with what is overdue."""
+    """Sender threads over one queue of mails, and a sweeper that feeds it with what is overdue."""
 
     def __init__(self) -> None:
-        # (urgency, number of arrival, job): the lowest comes first, in the order of arrival.
-        self.jobs: queue.PriorityQueue[tuple[int, int, Job | None]] = queue.PriorityQueue()
+        # (urgency, number of arrival, key): the lowest comes first, in the order of arrival.
+        self.jobs: queue.PriorityQueue[tuple[int, int, Any]] = queue.PriorityQueue()
+        self.pace = AT_ONCE_WITHIN  # seconds that a mail has taken lately; unknown yet
         self.arrivals = itertools.count()
         self.threads: list[threading.Thread] = []
         self.starting = threading.Lock()
         self.stopping = threading.Event()
         self.behind = False  # whether the last sweep has left some for the next
 
-    def put(self, job: Job, urgency: int = 0) -> None:
-        self.queue(job, urgency)
+    def put(self, pk: Any, urgency: int = 0) -> None:
+        self.queue(pk, urgency)
         self.start()
 
-    def queue(self, job: Job | None, urgency: int = 0) -> None:
-        self.jobs.put((urgency, next(self.arrivals), job))
+    def queue(self, pk: Any, urgency: int = 0) -> None:
+        self.jobs.put((urgency, next(self.arrivals), pk))
 
     def start(self) -> None:
         """Starts the threads, once. Daemons: none of them may keep a process from ending."""
@@ -78,36 +92,48 @@ class Pool:
     def send(self) -> None:
         while not self.stopping.is_set():
             self.send_step()
+        self.queue(None)  # wakes the next one that is idle
         connections.close()
         databases.close_all()
 
     def send_step(self) -> bool:
-        """Runs one job; whether there was one. An idle sender lets go of its connection."""
+        """Delivers what is next; whether there was any. An idle sender drops its connection."""
         try:
-            job = self._next()
+            pks = self._next()
         except queue.Empty:
             connections.close()
             close_old_connections()
             return False
+        began = time.monotonic()
         try:
-            if job is None or self.stopping.is_set():
+            if self.stopping.is_set():
                 return False
-            job()
-        except Exception:  # the database is away, say: the row waits for the sweep
+            delivery.deliver_batch(pks)
+        except Exception:  # the database is away, say: the rows wait for the sweep
             log.exception("a mail task failed")
             close_old_connections()
         finally:
-            self.jobs.task_done()
+            self.pace = (time.monotonic() - began) / len(pks)
+            for _ in pks:
+                self.jobs.task_done()
         return True
 
-    def _next(self) -> Job | None:
-        """Waits for a job. After a wait the database connection may be dead, and is looked at."""
+    def _next(self) -> list[Any]:
+        """Waits for a mail, and takes more with it where many wait.
+
+        After a wait the database connection may be dead, and is looked at.
+        """
         try:
-            return self.jobs.get_nowait()[2]
+            pks = [self.jobs.get_nowait()[2]]
         except queue.Empty:
-            job = self.jobs.get(timeout=IDLE_FOR)[2]
+            pks = [self.jobs.get(timeout=IDLE_FOR)[2]]
             close_old_connections()
-            return job
+        fair = 1 + self.jobs.qsize() // max(1, len(self.threads))
+        quick = int(AT_ONCE_WITHIN / max(self.pace, 0.001))
+        with contextlib.suppress(queue.Empty):
+            while len(pks) < min(fair, quick, AT_ONCE):
+                pks.append(self.jobs.get_nowait()[2])
+        return pks
 
     def sweep(self) -> None:
         while True:
@@ -129,7 +155,7 @@ class Pool:
             return 0
         self.behind = len(overdue) == delivery.ROWS_A_SWEEP
         for pk, priority in overdue:
-            self.queue(partial(delivery.deliver, pk), priority)
+            self.queue(pk, priority)
         return len(overdue)
 
     def drain(self, within: float) -> bool:
@@ -140,8 +166,7 @@ class Pool:
     def stop(self, within: float = STOP_WITHIN) -> None:
         """Lets the senders finish what they are sending, and nothing more."""
         self.stopping.set()
-        for _ in self.threads:
-            self.queue(None)  # wakes an idle sender
+        self.queue(None)  # wakes an idle sender
         deadline = time.monotonic() + within
         for thread in self.threads:
             thread.join(max(0.0, deadline - time.monotonic()))
