@@ -12,6 +12,7 @@ from django.utils import timezone, translation
 
 from mail import alarms, connections, limits, site
 from mail.errors import Fault, explain
+from mail.holding import holding
 from mail.models import ERROR_MAX_LENGTH, FAULTS_AT_MOST, Attempt, Mail
 from mail.registry import AddressRefused, letters, look_up
 from mail.suppression import Reason, suppress
@@ -43,26 +44,31 @@ def deliver_batch(pks: Sequence[Any]) -> list[Mail]:
     What has to be known of them is asked once for all. But each is noted as soon as it has left, so
     that a crash doubles no more than the one in hand.
     """
-    began = time.monotonic()
     mails = Mail.objects.claim_batch(pks)
+    with holding(mails):
+        _deliver_all(mails)
+    if len(mails) < len(pks) > 1:
+        alone = Mail.objects.due().filter(pk__in=pks, faults__gt=0)
+        for pk in list(alone.values_list("pk", flat=True)):
+            mails += deliver_batch([pk])
+    return mails
+
+
+def _deliver_all(mails: list[Mail]) -> None:
+    began = time.monotonic()
     try:
         look_up(mails)
         turns = limits.Turns(mails)
     except Exception as error:  # whatever it is, as below
         for mail in mails:
             _record(mail, error)
-        return mails
+        return
     for number, mail in enumerate(mails):
-        if time.monotonic() - began > BATCH_WITHIN:  # others are free sooner, and the lease runs
+        if time.monotonic() - began > BATCH_WITHIN:  # others are free sooner
             for rest in mails[number:]:
                 rest.wait_until(timezone.now(), rest.error)
-            break
+            return
         _deliver(mail, turns)
-    if len(mails) < len(pks) > 1:
-        alone = Mail.objects.due().filter(pk__in=pks, faults__gt=0)
-        for pk in list(alone.values_list("pk", flat=True)):
-            mails += deliver_batch([pk])
-    return mails
 
 
 def _deliver(mail: Mail, turns: limits.Turns) -> None:

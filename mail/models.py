@@ -17,6 +17,8 @@ RETRY_FIRST = timedelta(seconds=10)
 RETRY_LONGEST = timedelta(minutes=15)
 # After a fault of ours this mail tries whether it is mended: when the next probe may, never before.
 SNOOZE = timedelta(seconds=90)
+# How long a claim holds if its sender is heard of no more (see `mail.holding`).
+LEASE = timedelta(minutes=1)
 LEASE_VARIES = timedelta(seconds=1)
 FAULTS_AT_MOST = 5  # claims in a row that ended in a crash or in an error nobody foresaw
 ERROR_MAX_LENGTH = 500
@@ -48,11 +50,6 @@ class Priority(models.IntegerChoices):
     BULK = 2, _("bulk")
 
 
-def lease() -> timedelta:
-    """How long a claim holds: longer than any send, whose every read may take EMAIL_TIMEOUT."""
-    return max(timedelta(minutes=5), timedelta(seconds=25 * settings.EMAIL_TIMEOUT))
-
-
 class MailQuerySet(models.QuerySet["Mail"]):
     def due(self) -> "MailQuerySet":
         return self.filter(state=State.PENDING, due__lte=timezone.now())
@@ -72,7 +69,7 @@ class MailQuerySet(models.QuerySet["Mail"]):
         kills, it would kill the innocent beside it every time.
         """
         # To the microsecond our own: it tells ours from what others take in the same moment.
-        lease_end = timezone.now() + lease() + random.random() * LEASE_VARIES  # noqa: S311
+        lease_end = timezone.now() + LEASE + random.random() * LEASE_VARIES  # noqa: S311
         free = self.due().filter(pk__in=pks)
         if len(pks) > 1:
             free = free.filter(faults=0)
@@ -81,6 +78,11 @@ class MailQuerySet(models.QuerySet["Mail"]):
             return []
         ours = self.filter(pk__in=pks, due=lease_end).select_related("user")
         return list(ours.order_by("priority", "created_at"))
+
+    def renew(self, pks: Sequence[Any]) -> int:
+        """Their sender is still at it."""
+        held = self.filter(pk__in=pks, state=State.PENDING, taken=True)
+        return held.update(due=timezone.now() + LEASE)
 
     def waiting(self) -> "MailQuerySet":
         """What can be taken back: what a sender holds in this moment may have left already."""
@@ -196,8 +198,10 @@ class Mail(models.Model):
         return self._finish(State.PENDING, error, due=_soon(RETRY_FIRST * 2**self.faults))
 
     def _finish(self, state: State, error: str = "", **changes: Any) -> bool:
-        # The end of the lease is this claim's own: whoever claims next writes another.
-        ours = Mail.objects.filter(pk=self.pk, state=State.PENDING, due=self.due)
+        # Whoever has claimed it since has counted one more.
+        ours = Mail.objects.filter(
+            pk=self.pk, state=State.PENDING, taken=True, attempts=self.attempts
+        )
         changes |= {"state": state, "error": error[:ERROR_MAX_LENGTH], "taken": False}
         for name, value in changes.items():
             setattr(self, name, value)

@@ -1,0 +1,161 @@
+"""A claim is short, and renewed while its sender lives: a slow mail is not a lost one."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+
+from mail import delivery, holding, outbox
+from mail.models import LEASE, Mail, State
+from tests.elsewhere import DEVELOPMENT, Site
+
+SECONDS = 10
+
+
+@pytest.fixture
+def held(db: None) -> Mail:
+    mail = Mail.objects.claim(outbox.post("note", address="a@example.com", args={}).pk)
+    assert mail
+    return mail
+
+
+@pytest.fixture(autouse=True)
+def _note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(outbox.letters, "note", outbox.letters["register"])
+
+
+@pytest.fixture
+def hands(monkeypatch: pytest.MonkeyPatch) -> holding.Hands:
+    found = holding.Hands()
+    monkeypatch.setattr(holding, "_hands", found)
+    return found
+
+
+def test_a_lease_outlives_two_renewals_that_fail() -> None:
+    assert timedelta(seconds=3 * holding.RENEW_EVERY) < LEASE
+
+
+def test_a_renewed_mail_is_nobody_elses_and_its_sender_can_finish_it(
+    held: Mail, clock: Callable[..., None]
+) -> None:
+    for _ in range(10):
+        clock(timezone.now() + LEASE - timedelta(seconds=1))
+        assert Mail.objects.renew([held.pk]) == 1
+        assert Mail.objects.claim(held.pk) is None
+        assert delivery.overdue() == []
+    assert held.mark_sent()
+
+
+@pytest.mark.parametrize("end", [Mail.mark_sent, lambda mail: mail.retry("busy")])
+def test_what_is_done_is_not_renewed(held: Mail, end: Callable[[Mail], bool]) -> None:
+    assert end(held)
+    due = Mail.objects.get().due
+    assert Mail.objects.renew([held.pk]) == 0
+    assert Mail.objects.get().due == due
+
+
+def test_only_what_is_held_for_long_is_renewed(
+    hands: holding.Hands, held: Mail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most mails leave at once, and cost the database no renewal."""
+    renewed: list[Any] = []
+    turns = iter([None, None])
+    new = Mail(letter="note")
+
+    def wait(seconds: float) -> None:
+        if next(turns, "over") == "over":
+            hands.since.clear()  # the mail has left
+
+    monkeypatch.setattr(holding.time, "sleep", wait)
+    monkeypatch.setattr(hands, "renew_step", renewed.append)
+    hands.renewer = threading.current_thread()
+    with hands.holding([held, new]):
+        hands.since[held.pk] -= holding.RENEW_EVERY
+        hands.renew()
+    assert renewed == [[held.pk], [held.pk]]
+    assert hands.renewer is None, "nothing is in hand, and nobody wakes for it"
+
+
+def test_the_renewer_starts_with_a_mail_once_and_never_for_nothing(
+    hands: holding.Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Semaphore(0), threading.Event()
+
+    def renew() -> None:
+        begun.release()
+        may_end.wait(SECONDS)
+
+    monkeypatch.setattr(hands, "renew", renew)
+    with holding.holding([]):
+        assert hands.renewer is None
+    first, second = Mail(letter="note"), Mail(letter="note")
+    with holding.holding([first]), holding.holding([second]):
+        assert begun.acquire(timeout=SECONDS)
+        assert not begun.acquire(blocking=False)
+        assert hands.renewer
+        assert hands.renewer.daemon
+        assert set(hands.since) == {first.pk, second.pk}
+    assert not hands.since
+    may_end.set()
+
+
+def test_what_failed_is_let_go_of(hands: holding.Hands) -> None:
+    """The database is away, say: the row comes back with the end of its lease."""
+    with pytest.raises(OperationalError), holding.holding([Mail(letter="note")]):
+        raise OperationalError("gone")
+    assert not hands.since
+
+
+def test_a_renewal_that_fails_ends_nothing(
+    hands: holding.Hands, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(pks: Any) -> int:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(Mail.objects, "renew", away)
+    monkeypatch.setattr(holding, "databases", type("", (), {"close_all": lambda: None}))
+    hands.renew_step(["a key"])
+    assert "could not be renewed" in caplog.text
+
+
+def test_a_mail_that_takes_longer_than_a_lease_is_sent_once(tmp_path: Path) -> None:
+    """Real threads and a real file: one sends slowly, the other would like to have it."""
+    site = Site(tmp_path, **DEVELOPMENT).migrate()
+    assert site.story(SLOW) == f"{State.SENT} 1 times\n"
+
+
+SLOW = """
+django.setup()
+import threading, time
+from datetime import timedelta
+from mail import connections, delivery, holding, models, tasks, send_mail
+from mail.models import Mail
+
+tasks.hint = lambda mail: None
+models.LEASE, models.LEASE_VARIES = timedelta(seconds=1), timedelta(0)
+holding.RENEW_EVERY = 0.1
+times, done = [], threading.Event()
+
+def send_slowly(message):
+    times.append(1)
+    time.sleep(2.5)
+    return True
+
+def send():
+    delivery.deliver(mail.pk)
+    done.set()
+
+connections.send = send_slowly
+send_mail("s", ["a@example.com"], "b")
+mail = Mail.objects.get()
+threading.Thread(target=send).start()
+while not done.wait(0.05):
+    if times:
+        delivery.deliver(mail.pk)
+print(Mail.objects.get().state, len(times), "times")
+"""
