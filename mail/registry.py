@@ -18,8 +18,14 @@ Writer = Callable[[Mail], EmailMultiAlternatives | None]
 LookUp = Callable[[list[Mail]], None]
 
 
+CAME_BACK = "mail to this address has come back before"
+
+
 class AddressRefused(Exception):
     """Raised by a writer: mail to this address has come back before, so none is sent."""
+
+    def __str__(self) -> str:
+        return f"{CAME_BACK}: {super().__str__()}"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import io
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from mail import alarms, operations, outbox, suppression
 from mail.engines import work
 from mail.models import HANDED_OVER, Attempt, Mail, State, Suppression
 from tests.conftest import deliver_all
+from tests.elsewhere import DEVELOPMENT, Site
 from tests.test_mail_command import ADDRESS, mail
 from users import accounts
 from users.models import User
@@ -290,3 +292,16 @@ def test_work_runs_the_engine(monkeypatch: Any) -> None:
     assert asked == [(3, True)]
     monkeypatch.setattr(work, "run", lambda threads, once: 1)
     assert mail("work")[0] == 1
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "two"])
+def test_work_without_a_sender_is_refused(number: str) -> None:
+    with pytest.raises(CommandError, match="it takes one or more"):
+        mail("work", f"--threads={number}")
+
+
+def test_work_that_cannot_see_what_is_due_says_so(tmp_path: Path) -> None:
+    site = Site(tmp_path, **DEVELOPMENT)
+    assert site.manage("mail", "work", "--once").returncode == 1, "there are no tables"
+    site.migrate()
+    assert site.manage("mail", "work", "--once").returncode == 0, "there is nothing to do"

@@ -92,7 +92,7 @@ def _to_claims(mail: Mail, claims: list[User]) -> EmailMultiAlternatives | None:
     if suppressed == suppression.Reason.DECLINED:
         return None
     if suppressed:
-        raise AddressRefused(f"mail to this address has come back before: {suppressed.label}")
+        raise AddressRefused(suppressed.label)
     if mail.known.owner is not None:
         return _register_taken(mail.known.owner)
     if not claims:

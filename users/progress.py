@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from mail import limits
 from mail.models import Mail, State
+from mail.registry import CAME_BACK
 from users.models import User
 
 
@@ -19,6 +20,16 @@ class Progress:
     step: str  # waiting, turn, later, sent, delivered, refused, failed, gone
     at: datetime | None = None  # when it was sent, or when it is tried next
     reason: str = ""  # the mail server's own words
+    came_back: bool = False  # not this mail, which was not sent for that, but one before
+
+    @property
+    def time(self) -> str:
+        """When that is, here; with the day, if it is another one."""
+        if self.at is None:
+            return ""
+        at = timezone.localtime(self.at)
+        today = at.date() == timezone.localdate()
+        return at.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M")
 
     @property
     def is_final(self) -> bool:
@@ -39,6 +50,8 @@ def of_registration(claim: User) -> Progress:
     mail = mails.exclude(state__in=SILENT).order_by("-created_at").first()
     if mail is None:
         return Progress("waiting")
+    if mail.state in REFUSED and mail.error.startswith(CAME_BACK):
+        return Progress("refused", came_back=True)
     if mail.state in REFUSED:
         # The server repeats the address as its owner spells it, which is not for a stranger to see.
         return Progress("refused", reason=ADDRESS.sub(claim.email, mail.error))

@@ -65,6 +65,7 @@ class Pool:
         self.starting = threading.Lock()
         self.stopping = threading.Event()
         self.behind = False  # whether the last sweep has left some for the next
+        self.blind = False  # whether it could not even look
 
     def put(self, pk: Any, urgency: int = 0) -> None:
         self.queue(pk, urgency)
@@ -147,9 +148,10 @@ class Pool:
         if not self.jobs.empty():
             return 0
         close_old_connections()
-        self.behind = False
+        self.behind, self.blind = False, True
         try:
             overdue = delivery.overdue()
+            self.blind = False
         except Exception:
             log.exception("the sweep for overdue mail failed; it will be tried again")
             return 0

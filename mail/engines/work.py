@@ -33,7 +33,8 @@ class WorkBackend(HintsBackend):
 def run(threads: int, once: bool = False) -> int:
     """Sends whatever is due until SIGTERM or Ctrl-C; with `once`, until nothing is due any more.
 
-    What is being sent then is finished first. Returns the exit code.
+    What is being sent then is finished first. Returns the exit code: with `once`, 1 if the database
+    could not tell what is due.
     """
     # Not by handlers: one may run in the middle of anything, also while a lock is held.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
@@ -45,7 +46,7 @@ def run(threads: int, once: bool = False) -> int:
             idle = not pool.jobs.unfinished_tasks
             found = pool.sweep_step()
             progress.tell_now_and_then()
-            if once and idle and not found:
+            if once and (pool.blind or (idle and not found)):
                 break
             if signal.sigtimedwait(STOP, LOOK_EVERY if pool.jobs.empty() else LOOK_AGAIN):
                 log.info("stopping, as soon as what is being sent is sent")
@@ -56,7 +57,7 @@ def run(threads: int, once: bool = False) -> int:
         log.info("stopped. %s", progress)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
-    return 0
+    return 1 if once and pool.blind else 0
 
 
 def _start(threads: int) -> Pool:

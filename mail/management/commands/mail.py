@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -102,7 +102,7 @@ class Command(BaseCommand):
             description="Senders on the database alone. SIGTERM or Ctrl-C finishes what is being "
             "sent; the rest stays in the outbox.",
         )
-        work.add_argument("--threads", type=int, default=settings.MAIL_THREADS, help="senders")
+        work.add_argument("--threads", type=some, default=settings.MAIL_THREADS, help="senders")
         work.add_argument("--once", action="store_true", help="end when nothing is due any more")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -264,6 +264,12 @@ class Command(BaseCommand):
 
     def work(self, options: dict[str, Any]) -> int:
         return engine.run(threads=options["threads"], once=options["once"])
+
+
+def some(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError("it takes one or more")
+    return int(text)
 
 
 def _selected(options: dict[str, Any]) -> Any:
