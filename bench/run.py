@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -202,8 +203,9 @@ def report(
         "# Results",
         "",
         f"Written by `python -m bench.run` on {day}, on a machine of {os.cpu_count()} cores with a "
-        f"load {load[0]:.1f} before and {load[1]:.1f} after. Medians of {options.rounds} rounds of "
-        f"{options.mails} mails over 4 connections; in brackets the least and the most.",
+        f"load {load[0]:.1f} before and {load[1]:.1f} after, with Python "
+        f"{platform.python_version()}. Medians of {options.rounds} rounds of {options.mails} mails "
+        "over 4 connections; in brackets the least and the most.",
         "",
         "| Ratio or difference | Measured | Asked |",
         "|---|---|---|",
