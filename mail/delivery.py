@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -20,7 +20,6 @@ from mail.suppression import Reason, suppress
 log = logging.getLogger(__name__)
 
 ROWS_A_SWEEP = 200
-BATCH_WITHIN = 5.0  # seconds after which the rest of a batch goes back
 NOTE_AGAIN_AFTER = (0.2, 1.0, 5.0)  # seconds
 
 
@@ -35,45 +34,36 @@ def deliver(pk: Any) -> Mail | None:
     Returns the row as it is afterwards, or None if it was not ours to send. Raises only where the
     database cannot be reached; the end of the lease then brings the row back.
     """
-    return next(iter(deliver_batch([pk])), None)
+    return next(deliver_batch([pk]), None)
 
 
-def deliver_batch(pks: Sequence[Any]) -> list[Mail]:
-    """The same for several, one after the other.
+def deliver_batch(pks: Sequence[Any]) -> Iterator[Mail]:
+    """The same for several, one after the other; yields each as soon as it is done with.
 
-    What has to be known of them is asked once for all. But each is noted as soon as it has left, so
-    that a crash doubles no more than the one in hand.
+    What must be known of them is asked once for all. But each is claimed only when its turn comes:
+    whoever asks for no more leaves the rest as free as it was.
     """
-    mails = Mail.objects.claim_batch(pks)
-    with holding(mails):
-        _deliver_all(mails)
-    if len(mails) < len(pks) > 1:
-        alone = Mail.objects.due().filter(pk__in=pks, faults__gt=0)
-        for pk in list(alone.values_list("pk", flat=True)):
-            mails += deliver_batch([pk])
-    return mails
-
-
-def _deliver_all(mails: list[Mail]) -> None:
-    began = time.monotonic()
+    mails = Mail.objects.read(pks)
+    trouble: Exception | None = None
+    alone: set[Any] = set()
     try:
         look_up(mails)
-        turns = limits.Turns(mails)
+        alone = limits.alone(mails)
     except Exception as error:  # whatever it is, as below
-        for mail in mails:
-            _record(mail, error)
-        return
-    for number, mail in enumerate(mails):
-        if time.monotonic() - began > BATCH_WITHIN:  # others are free sooner
-            for rest in mails[number:]:
-                rest.wait_until(timezone.now(), rest.error)
-            return
-        _deliver(mail, turns)
+        trouble = error
+    for mail in mails:
+        if mail.claim():
+            with holding(mail):
+                if trouble:
+                    _record(mail, trouble)
+                else:
+                    _deliver(mail, mail.pk in alone)
+            yield mail
 
 
-def _deliver(mail: Mail, turns: limits.Turns) -> None:
+def _deliver(mail: Mail, is_alone: bool) -> None:
     try:
-        message = _written(mail, turns)
+        message = _written(mail, is_alone)
         sent = message is not None and connections.send(message)
     except limits.Over as why:
         mail.mark_dropped(str(why))
@@ -86,7 +76,7 @@ def _deliver(mail: Mail, turns: limits.Turns) -> None:
             _note(mail, message, sent)
 
 
-def _written(mail: Mail, turns: limits.Turns) -> EmailMultiAlternatives | None:
+def _written(mail: Mail, is_alone: bool) -> EmailMultiAlternatives | None:
     """The letter, ready to leave; None if it does not leave now, and then the row says why."""
     letter = letters[mail.letter]
     if mail.faults > FAULTS_AT_MOST:
@@ -100,7 +90,7 @@ def _written(mail: Mail, turns: limits.Turns) -> EmailMultiAlternatives | None:
     if message is None:
         mail.mark_dropped("no longer needed")
         return None
-    if wait := turns.wait_for(mail):
+    if wait := limits.wait_for_turn(mail, is_alone):
         mail.wait_until(*wait)
         return None
     if until := alarms.hold_until():

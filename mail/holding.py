@@ -9,41 +9,47 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
+from django.conf import settings
 from django.db import connections as databases
 
 from mail.models import Mail
 
 log = logging.getLogger(__name__)
 
-# Seconds. A lease is four of them, so that two renewals may fail.
+# Seconds. Most mails leave at once and need no renewal. A lease is long enough for two that fail.
 RENEW_EVERY = 15.0
+HELD_FOR_LONG = 5.0
+
+
+def held_at_most() -> float:
+    """Longer than any send, whose every read may take EMAIL_TIMEOUT: after that it hangs."""
+    return max(300.0, 25.0 * settings.EMAIL_TIMEOUT)
 
 
 class Hands:
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.since: dict[Any, float] = {}
+        self.since: dict[Mail, float] = {}
         self.renewer: threading.Thread | None = None
 
     @contextlib.contextmanager
-    def holding(self, mails: Sequence[Mail]) -> Iterator[None]:
-        pks = [mail.pk for mail in mails]
-        with self.lock:
-            self.since |= dict.fromkeys(pks, time.monotonic())
-            if pks and self.renewer is None:
-                self.renewer = threading.Thread(
-                    target=self.renew, name="mail-lease-renewer", daemon=True
-                )
-                self.renewer.start()
+    def holding(self, mail: Mail) -> Iterator[None]:
         try:
+            with self.lock:
+                self.since[mail] = time.monotonic()
+                self.start()
             yield
         finally:
             with self.lock:
-                for pk in pks:
-                    self.since.pop(pk, None)
+                del self.since[mail]
+
+    def start(self) -> None:
+        if self.renewer is None or not self.renewer.is_alive():
+            renewer = threading.Thread(target=self.renew, name="mail-lease-renewer", daemon=True)
+            renewer.start()
+            self.renewer = renewer
 
     def renew(self) -> None:
         """Ends when there is nothing in hand; the next mail starts it again."""
@@ -53,26 +59,31 @@ class Hands:
                 if not self.since:
                     self.renewer = None
                     break
-                long_ago = time.monotonic() - RENEW_EVERY
-                pks = [pk for pk, since in self.since.items() if since <= long_ago]
-            if pks:
-                self.renew_step(pks)
+                now, most = time.monotonic(), held_at_most()
+                mails = [
+                    mail
+                    for mail, since in self.since.items()
+                    if HELD_FOR_LONG <= now - since <= most
+                ]
+            for mail in mails:
+                self.renew_step(mail)
         databases.close_all()
 
-    def renew_step(self, pks: Sequence[Any]) -> None:
+    def renew_step(self, mail: Mail) -> None:
         try:
-            Mail.objects.renew(pks)
+            mail.renew()
         except Exception:  # the next one comes in time
-            log.exception("the leases of %d mails could not be renewed", len(pks))
-            databases.close_all()
+            log.exception("the lease of mail %s could not be renewed", mail.pk)
+            with contextlib.suppress(Exception):
+                databases.close_all()
 
 
 _hands = Hands()
 
 
-def holding(mails: Sequence[Mail]) -> contextlib.AbstractContextManager[None]:
-    """While the block runs, nobody else gets these mails."""
-    return _hands.holding(mails)
+def holding(mail: Mail) -> contextlib.AbstractContextManager[None]:
+    """While the block runs, nobody else gets this mail."""
+    return _hands.holding(mail)
 
 
 def _renew_after_fork() -> None:

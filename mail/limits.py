@@ -4,15 +4,16 @@ The outbox itself is the count, so there is nothing to keep in step. All of it i
 waits or ends, and what the visitor sees is the same.
 """
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from mail.models import HANDED_OVER, Mail, Priority
+from mail.models import HANDED_OVER, Mail, Priority, State
 from mail.registry import letters
 
 DAY = timedelta(hours=24)
@@ -30,46 +31,43 @@ class Over(Exception):
     """This mail is one too many, and ends; the words say why."""
 
 
-class Turns:
-    """When each of some mails may leave. What has left before them is asked once for all."""
-
-    def __init__(self, mails: Iterable[Mail]) -> None:
-        limited = [mail for mail in mails if _is_limited(mail)]
-        sent = Q(state__in=HANDED_OVER, sent_at__gt=timezone.now() - DAY)
-        alike = Mail.objects.to(*{mail.address for mail in limited}).filter(
-            sent | Mail.in_flight(), letter__in={mail.letter for mail in limited}
-        )
-        self.alike: dict[tuple[str, str], list[Mail]] = defaultdict(list)
-        for mail in alike.only("address", "letter", "sent_at", "created_at", "user_id"):
-            self.alike[mail.address.lower(), mail.letter].append(mail)
-
-    def wait_for(self, mail: Mail) -> tuple[datetime, str] | None:
-        """When the mail may leave, and why not now; None if now. `Over` if it is one too many."""
-        return (self._at_this_address(mail) if _is_limited(mail) else None) or _of_the_budget(mail)
-
-    def _at_this_address(self, mail: Mail) -> tuple[datetime, str] | None:
-        """One a minute of each kind, where the second waits for its minute; and a few a day."""
-        now = timezone.now()
-        before: list[datetime] = []
-        for other in self.alike[mail.address.lower(), mail.letter]:
-            at = other.sent_at
-            if other == mail:
-                continue
-            if at and at > mail.created_at and other.user_id == mail.user_id and not mail.args:
-                raise Over(SAME)
-            # Of two that senders hold in this moment, the older goes first.
-            if at or (other.created_at, other.pk) < (mail.created_at, mail.pk):
-                before.append(at or now)
-        if len(before) >= settings.EMAIL_PER_ADDRESS_LIMIT:
-            raise Over(TOO_MANY)
-        if before and max(before) + GAP > now:
-            why = "one of its kind has just gone to this address: a minute later"
-            return max(before) + GAP, why
-        return None
+def alone(mails: Iterable[Mail]) -> set[Any]:
+    """The keys of those to whose address no other of their kind goes: there is nothing to count."""
+    limited = [mail for mail in mails if mail.letter in letters and letters[mail.letter].limited]
+    sent = Q(state__in=HANDED_OVER, sent_at__gt=timezone.now() - DAY)
+    alike = Mail.objects.to(*{mail.address for mail in limited}).filter(
+        sent | Q(state=State.PENDING), letter__in={mail.letter for mail in limited}
+    )
+    rows = alike.values_list("address", "letter")
+    number = Counter((address.lower(), letter) for address, letter in rows)
+    return {mail.pk for mail in limited if number[mail.address.lower(), mail.letter] == 1}
 
 
-def _is_limited(mail: Mail) -> bool:
-    return mail.letter in letters and letters[mail.letter].limited
+def wait_for_turn(mail: Mail, is_alone: bool = False) -> tuple[datetime, str] | None:
+    """When the mail may leave, and why not now; None if now. `Over` if it is one too many."""
+    ask = letters[mail.letter].limited and not is_alone
+    return (_to_this_address(mail) if ask else None) or _of_the_budget(mail)
+
+
+def _to_this_address(mail: Mail) -> tuple[datetime, str] | None:
+    """One a minute, and a few a day, of each kind; the second of a minute waits for the next."""
+    now = timezone.now()
+    sent = Q(state__in=HANDED_OVER, sent_at__gt=now - DAY)
+    alike = Mail.objects.to(mail.address).filter(letter=mail.letter).exclude(pk=mail.pk)
+    before: list[datetime] = []
+    for at, created_at, pk, user_id in alike.filter(sent | Mail.in_flight()).values_list(
+        "sent_at", "created_at", "pk", "user_id"
+    ):
+        if at and at > mail.created_at and user_id == mail.user_id and not mail.args:
+            raise Over(SAME)
+        # Of two that senders hold in this moment, the older goes first.
+        if at or (created_at, pk) < (mail.created_at, mail.pk):
+            before.append(at or now)
+    if len(before) >= settings.EMAIL_PER_ADDRESS_LIMIT:
+        raise Over(TOO_MANY)
+    if before and max(before) + GAP > now:
+        return max(before) + GAP, "one of its kind has just gone to this address: a minute later"
+    return None
 
 
 def _of_the_budget(mail: Mail) -> tuple[datetime, str] | None:

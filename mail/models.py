@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -19,7 +19,6 @@ RETRY_LONGEST = timedelta(minutes=15)
 SNOOZE = timedelta(seconds=90)
 # How long a claim holds if its sender is heard of no more (see `mail.holding`).
 LEASE = timedelta(minutes=1)
-LEASE_VARIES = timedelta(seconds=1)
 FAULTS_AT_MOST = 5  # claims in a row that ended in a crash or in an error nobody foresaw
 ERROR_MAX_LENGTH = 500
 SUBJECT_MAX_LENGTH = 200  # of a draft
@@ -58,31 +57,14 @@ class MailQuerySet(models.QuerySet["Mail"]):
         """What nobody holds and nobody should still be waiting for, the most urgent first."""
         return self.due().order_by("priority", "due")
 
+    def read(self, pks: Sequence[Any]) -> "list[Mail]":
+        """Those of these rows that are due, as they are now, the most urgent first."""
+        rows = self.due().filter(pk__in=pks).select_related("user")
+        return list(rows.order_by("priority", "created_at"))
+
     def claim(self, pk: Any) -> "Mail | None":
         """Takes a row for this sender alone; None if it is not due, done, or somebody else's."""
-        return next(iter(self.claim_batch([pk])), None)
-
-    def claim_batch(self, pks: Sequence[Any]) -> "list[Mail]":
-        """The same for several rows at once; those that can be had, the most urgent first.
-
-        One whose last sender died is had alone, and not in a batch: should it be the mail that
-        kills, it would kill the innocent beside it every time.
-        """
-        # To the microsecond our own: it tells ours from what others take in the same moment.
-        lease_end = timezone.now() + LEASE + random.random() * LEASE_VARIES  # noqa: S311
-        free = self.due().filter(pk__in=pks)
-        if len(pks) > 1:
-            free = free.filter(faults=0)
-        counted = {"attempts": F("attempts") + 1, "faults": F("faults") + 1}
-        if not free.update(due=lease_end, taken=True, held=False, **counted):
-            return []
-        ours = self.filter(pk__in=pks, due=lease_end).select_related("user")
-        return list(ours.order_by("priority", "created_at"))
-
-    def renew(self, pks: Sequence[Any]) -> int:
-        """Their sender is still at it."""
-        held = self.filter(pk__in=pks, state=State.PENDING, taken=True)
-        return held.update(due=timezone.now() + LEASE)
+        return next((mail for mail in self.read([pk]) if mail.claim()), None)
 
     def waiting(self) -> "MailQuerySet":
         """What can be taken back: what a sender holds in this moment may have left already."""
@@ -161,8 +143,28 @@ class Mail(models.Model):
         """Rows that a sender holds in this moment, or died with: until the end of the lease."""
         return Q(state=State.PENDING, taken=True, due__gt=timezone.now())
 
-    # The verbs. Each is one UPDATE that holds only while the claim is still ours, and says whether
-    # it did: a sender that slept through its lease must not overwrite what the next one found.
+    # The verbs. Each is one UPDATE with a condition, and says whether it held.
+
+    def claim(self) -> bool:
+        """Takes the row for this sender alone, if nothing has happened to it since it was read."""
+        as_read = Mail.objects.filter(
+            pk=self.pk, state=State.PENDING, due=self.due, attempts=self.attempts
+        )
+        lease = LEASE
+        if self.faults:  # what died together must not come back together: one of them may kill
+            lease += LEASE * random.random()  # noqa: S311
+        self.due, self.taken, self.held = timezone.now() + lease, True, False
+        self.attempts += 1
+        self.faults += 1
+        names = ("due", "taken", "held", "attempts", "faults")
+        return bool(as_read.update(**{name: getattr(self, name) for name in names}))
+
+    def renew(self) -> bool:
+        """Its sender is still at it."""
+        return bool(self._ours().update(due=timezone.now() + LEASE))
+
+    # The ends of a claim. They hold only while it is ours: a sender that slept through its lease
+    # must not overwrite what the next one found.
 
     def mark_sent(self, provider_id: str = "") -> bool:
         return self._finish(State.SENT, sent_at=timezone.now(), provider_id=provider_id)
@@ -197,11 +199,14 @@ class Mail(models.Model):
             return self.mark_failed(error)
         return self._finish(State.PENDING, error, due=_soon(RETRY_FIRST * 2**self.faults))
 
-    def _finish(self, state: State, error: str = "", **changes: Any) -> bool:
+    def _ours(self) -> MailQuerySet:
         # Whoever has claimed it since has counted one more.
-        ours = Mail.objects.filter(
+        return Mail.objects.filter(
             pk=self.pk, state=State.PENDING, taken=True, attempts=self.attempts
         )
+
+    def _finish(self, state: State, error: str = "", **changes: Any) -> bool:
+        ours = self._ours()
         changes |= {"state": state, "error": error[:ERROR_MAX_LENGTH], "taken": False}
         for name, value in changes.items():
             setattr(self, name, value)

@@ -1,8 +1,9 @@
 """While much mail waits, a sender takes several at once. Nobody but the database must notice."""
 
+import contextlib
 import smtplib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from django.utils import timezone
 from mail import alarms, connections, delivery, outbox
 from mail.engines import threads
 from mail.engines.threads import Pool
-from mail.models import Mail, Priority, State
+from mail.models import LEASE, Mail, Priority, State
 from mail.registry import Letter, letters
 from users import accounts
 from users.models import User
@@ -69,7 +70,11 @@ def states() -> dict[str, str]:
     return dict(Mail.objects.values_list("address", "state"))
 
 
-# The claim
+def deliver(mails: list[Mail]) -> list[Mail]:
+    return list(delivery.deliver_batch(pks(mails)))
+
+
+# What is sent
 
 
 def test_a_batch_is_what_can_be_had_and_no_more(write: Any) -> None:
@@ -77,71 +82,14 @@ def test_a_batch_is_what_can_be_had_and_no_more(write: Any) -> None:
     assert Mail.objects.claim(mails[0].pk)
     Mail.objects.filter(pk=mails[1].pk).update(state=State.CANCELLED)
     Mail.objects.filter(pk=mails[2].pk).update(due=timezone.now() + DAY)
-    got = Mail.objects.claim_batch(pks(mails))
-    assert pks(got) == pks(mails[3:])
-    for mail in got:
-        row = Mail.objects.get(pk=mail.pk)
-        assert (row.attempts, row.faults, row.taken, row.due) == (1, 1, True, mail.due)
-    assert Mail.objects.claim_batch(pks(mails)) == []
-
-
-def test_two_senders_who_claim_in_one_moment_get_nothing_twice(write: Any, clock: Any) -> None:
-    """The clock stands still: by their time alone the two could not be told apart."""
-    mails = write(6)
-    clock(timezone.now() + timedelta(seconds=1))
-    first = Mail.objects.claim_batch(pks(mails[:4]))
-    second = Mail.objects.claim_batch(pks(mails))
-    assert (pks(first), pks(second)) == (pks(mails[:4]), pks(mails[4:]))
+    assert pks(deliver(mails)) == pks(mails[3:])
+    assert deliver(mails) == []
 
 
 def test_the_urgent_of_a_batch_goes_first_and_then_the_older(write: Any) -> None:
     mails = write(3)
     Mail.objects.filter(pk=mails[2].pk).update(priority=Priority.WAITED_FOR)
-    got = Mail.objects.claim_batch(pks(mails[::-1]))
-    assert pks(got) == pks([mails[2], mails[0], mails[1]])
-
-
-def test_a_mail_whose_sender_died_is_never_taken_with_others(write: Any) -> None:
-    mails = write(3)
-    Mail.objects.filter(pk=mails[1].pk).update(faults=1)
-    assert pks(Mail.objects.claim_batch(pks(mails))) == pks([mails[0], mails[2]])
-    assert Mail.objects.claim(mails[1].pk)
-
-
-def test_a_mail_that_kills_its_sender_takes_nobody_along(
-    write: Any, sending: Any, clock: Any
-) -> None:
-    """It kills the first batch, and then only itself, until it is counted out."""
-    mails = write(4)
-    sending("1@example.com", fail(KeyboardInterrupt()))  # what nothing catches, as a kill
-    for _ in range(7):
-        for batch in (pks(mails), *([pk] for pk in pks(mails))):
-            try:
-                delivery.deliver_batch(batch)
-            except KeyboardInterrupt:
-                continue
-        clock(timezone.now() + timedelta(hours=1))
-    assert states() == {
-        "0@example.com": "sent",
-        "1@example.com": "failed",
-        "2@example.com": "sent",
-        "3@example.com": "sent",
-    }
-    assert len(django_mail.outbox) == 3
-
-
-def test_what_no_batch_takes_is_sent_after_the_batch(write: Any) -> None:
-    mails = write(3)
-    Mail.objects.filter(pk=mails[0].pk).update(faults=1)
-    assert len(delivery.deliver_batch(pks(mails))) == 3
-    assert [letter.to for letter in django_mail.outbox] == [
-        ["1@example.com"],
-        ["2@example.com"],
-        ["0@example.com"],
-    ]
-
-
-# The sending
+    assert pks(deliver(mails[::-1])) == pks([mails[2], mails[0], mails[1]])
 
 
 @pytest.mark.parametrize("count", [1, 2, 15])
@@ -158,78 +106,26 @@ def test_the_database_is_asked_as_often_for_many_as_for_one(
         )
     mails = list(Mail.objects.all())
     alarms._remember(False)  # asked once in ten seconds, whoever sends
-    # Claim (2), suppressed addresses, owners, what has gone to them; and each is noted for itself.
-    with django_assert_num_queries(5 + count):
-        delivery.deliver_batch(pks(mails))
+    # The rows, suppressed addresses, owners, others of their kind; and each is claimed and noted.
+    with django_assert_num_queries(4 + 2 * count):
+        deliver(mails)
     assert len(django_mail.outbox) == count
-
-
-def test_each_is_noted_before_the_next_one_leaves(write: Any, sending: Any) -> None:
-    """So a crash doubles no more than the one in hand."""
-    seen: list[dict[str, str]] = []
-    mails = write(3)
-    sending("2@example.com", lambda: seen.append(states()))
-    delivery.deliver_batch(pks(mails))
-    assert seen == [
-        {"0@example.com": "sent", "1@example.com": "sent", "2@example.com": "pending"},
-    ]
 
 
 def test_one_that_fails_is_no_trouble_of_the_others(write: Any, sending: Any) -> None:
     mails = write(3)
     sending("1@example.com", fail(smtplib.SMTPDataError(451, b"later")))
-    delivery.deliver_batch(pks(mails))
-    assert states() == {
-        "0@example.com": "sent",
-        "1@example.com": "pending",
-        "2@example.com": "sent",
-    }
-
-
-def test_when_the_server_becomes_slow_the_rest_goes_back(
-    write: Any, sending: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [100.0]
-    clock = SimpleNamespace(monotonic=lambda: now[0])
-    monkeypatch.setattr(delivery, "time", clock)
-    mails = write(4)
-    Mail.objects.filter(pk=mails[3].pk).update(error="of its last attempt")
-    sending("1@example.com", lambda: now.append(now.pop() + delivery.BATCH_WITHIN + 1))
-    delivery.deliver_batch(pks(mails))
-    assert list(states().values()) == ["sent", "sent", "pending", "pending"]
-    for mail in mails[2:]:
-        mail.refresh_from_db()
-        assert (mail.attempts, mail.faults, mail.taken) == (0, 0, False)
-    assert mails[3].error == "of its last attempt"
-    assert sorted(pk for pk, _ in delivery.overdue()) == sorted(pks(mails[2:])), "at once"
+    assert pks(deliver(mails)) == pks(mails)
+    assert list(states().values()) == ["sent", "pending", "sent"]
 
 
 def test_a_look_up_that_fails_is_told_by_every_row(write: Any) -> None:
     mails = write(2, look_up=lambda mails: 1 / 0)
-    delivery.deliver_batch(pks(mails))
+    deliver(mails)
     for mail in mails:
         mail.refresh_from_db()
         assert mail.error == "ZeroDivisionError: division by zero"
-        assert (mail.state, mail.taken) == (State.PENDING, False)
-
-
-def test_two_letters_to_one_address_in_a_batch_are_still_one_a_minute(bob: User) -> None:
-    mails = [
-        Mail.objects.create(
-            letter="register",
-            user=bob,
-            address=address,
-            language="en",
-            created_at=timezone.now() + timedelta(seconds=n),
-        )
-        for n, address in enumerate(["bob@example.com", "bob@example.com"])
-    ]
-    delivery.deliver_batch(pks(mails))
-    assert len(django_mail.outbox) == 1
-    for mail in mails:
-        mail.refresh_from_db()
-    assert [mail.state for mail in mails] == [State.SENT, State.PENDING]
-    assert "a minute later" in mails[1].error
+        assert (mail.state, mail.taken, mail.faults) == (State.PENDING, False, 1)
 
 
 def test_what_is_known_of_one_address_is_not_taken_for_another(
@@ -242,7 +138,7 @@ def test_what_is_known_of_one_address_is_not_taken_for_another(
     Mail.objects.all().delete()
     for address in ("ALICE@example.com", "bob@example.com", "dora@example.com", "no@example.com"):
         accounts.request_reset(address, "en")
-    delivery.deliver_batch(list(Mail.objects.values_list("pk", flat=True)))
+    deliver(list(Mail.objects.all()))
     assert {letter.to[0]: str(letter.subject) for letter in django_mail.outbox} == {
         "alice@example.com": "alice, choose a new password",
         "bob@example.com": "bob, please confirm your registration",
@@ -255,6 +151,122 @@ def test_what_is_known_of_one_address_is_not_taken_for_another(
     }
 
 
+# Each for itself: what was read of it once is no claim to it
+
+
+def test_only_the_one_in_hand_is_held(write: Any, sending: Any) -> None:
+    """So a slow one keeps no other waiting, and a crash touches no other."""
+    mails, seen = write(3), []
+    sending("1@example.com", lambda: seen.extend(Mail.objects.order_by("created_at").values()))
+    deliver(mails)
+    assert [(row["state"], row["taken"], row["attempts"]) for row in seen] == [
+        ("sent", False, 1),
+        ("pending", True, 1),
+        ("pending", False, 0),
+    ]
+
+
+def test_whoever_asks_for_no_more_leaves_the_rest_as_it_was(write: Any) -> None:
+    mails = write(3)
+    assert next(delivery.deliver_batch(pks(mails))).pk == mails[0].pk
+    assert sorted(pk for pk, _ in delivery.overdue()) == sorted(pks(mails[1:]))
+    assert set(Mail.objects.filter(pk__in=pks(mails[1:])).values_list("attempts", "faults")) == {
+        (0, 0)
+    }
+
+
+@pytest.mark.parametrize(
+    "happen",
+    [
+        lambda row: Mail.objects.claim(row.get().pk),
+        lambda row: row.cancel(),
+        lambda row: row.update(due=timezone.now() + timedelta(seconds=1)),  # asked for again
+        lambda row: row.delete(),
+    ],
+    ids=["claimed", "cancelled", "asked for again", "deleted"],
+)
+def test_what_happens_to_a_row_after_it_was_read_counts(
+    write: Any, sending: Any, happen: Callable[[Any], Any]
+) -> None:
+    mails = write(3)
+    last = Mail.objects.filter(pk=mails[2].pk)
+    sending("0@example.com", lambda: happen(last))
+    assert pks(deliver(mails)) == pks(mails[:2])
+    assert len(django_mail.outbox) == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "state", "why"),
+    [
+        ({}, State.DROPPED, "the same has left since"),
+        ({"of": "its own"}, State.PENDING, "a minute later"),
+    ],
+)
+def test_two_letters_to_one_address_in_a_batch_are_still_one_a_minute(
+    bob: User, args: Any, state: State, why: str
+) -> None:
+    mails = letters_to_bob(bob, 2)
+    Mail.objects.filter(pk=mails[1].pk).update(args=args)
+    deliver(mails)
+    assert len(django_mail.outbox) == 1
+    for mail in mails:
+        mail.refresh_from_db()
+    assert [mail.state for mail in mails] == [State.SENT, state]
+    assert why in mails[1].error
+
+
+def test_letters_that_did_not_leave_are_not_counted(bob: User) -> None:
+    """Whoever registers eight times in a row gets the last letter, and at once."""
+    gone = letters_to_bob(None, 7)
+    [last] = letters_to_bob(bob, 1)
+    deliver([*gone, last])
+    assert Mail.objects.filter(state=State.DROPPED, error="no longer needed").count() == 7
+    last.refresh_from_db()
+    assert last.state == State.SENT
+
+
+def letters_to_bob(claim: User | None, number: int) -> list[Mail]:
+    now = timezone.now()
+    return [
+        Mail.objects.create(
+            letter="register",
+            user=claim,
+            address="bob@example.com",
+            language="en",
+            created_at=now + timedelta(milliseconds=n),
+        )
+        for n in range(number)
+    ]
+
+
+def test_a_mail_that_kills_its_sender_takes_nobody_along(
+    write: Any, sending: Any, clock: Any
+) -> None:
+    mails = write(4)
+    sending("1@example.com", fail(KeyboardInterrupt()))  # what nothing catches, as a kill
+    for _ in range(7):
+        with contextlib.suppress(KeyboardInterrupt):
+            deliver(mails)
+        clock(timezone.now() + timedelta(hours=1))
+    assert list(states().values()) == ["sent", "failed", "sent", "sent"]
+    assert len(django_mail.outbox) == 3
+
+
+def test_what_died_together_does_not_come_back_together(write: Any, clock: Any) -> None:
+    """Else the killer would meet the same ones again, and count them out with it."""
+    mails = write(20)
+    clock(timezone.now() + timedelta(seconds=1))
+    for mail in Mail.objects.read(pks(mails)):
+        assert mail.claim()
+    assert set(Mail.objects.values_list("due", flat=True)) == {timezone.now() + LEASE}
+    clock(timezone.now() + LEASE)
+    for mail in Mail.objects.read(pks(mails)):
+        assert mail.claim()
+    dues = set(Mail.objects.values_list("due", flat=True))
+    assert len(dues) == 20
+    assert max(dues) - min(dues) > LEASE / 4
+
+
 # What a sender takes
 
 
@@ -265,7 +277,7 @@ def batch_of(waiting: int, senders: int, pace: float) -> int:
     for number in range(waiting):
         pool.queue(number)
     taken = pool._next()
-    assert taken == list(range(len(taken))), "the first that came"
+    assert taken == [(number, 0) for number in range(len(taken))], "the first that came"
     return len(taken)
 
 
@@ -274,7 +286,7 @@ def batch_of(waiting: int, senders: int, pace: float) -> int:
     [
         (4, 4, 0.001, 1),  # one for everybody
         (40, 4, 0.001, 10),  # a share for everybody
-        (400, 4, 0.001, 20),  # as many as one claim takes
+        (400, 4, 0.001, 20),
         (400, 4, 0.0, 20),
         (400, 4, 0.1, 5),  # as many as leave in half a second
         (400, 4, 30.0, 1),
@@ -291,14 +303,55 @@ def test_the_first_mail_of_a_server_that_nobody_knows_yet_goes_alone() -> None:
     assert batch_of(waiting=400, senders=4, pace=Pool().pace) == 1
 
 
-def test_the_pace_is_that_of_the_last_mails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "deliver_batch", lambda pks: None)
-    pool, clock = Pool(), iter([100.0, 106.0])
-    monkeypatch.setattr(threads, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Pool:
+    """With three mails, numbered, to take at once: the second is somebody else's."""
+
+    def deliver_batch(numbers: list[int]) -> Iterator[Any]:
+        yield from (SimpleNamespace(pk=number) for number in numbers if number != 2)
+
+    monkeypatch.setattr(delivery, "deliver_batch", deliver_batch)
+    pool = Pool()
     pool.pace = 0.001
-    for _ in range(3):
-        pool.queue("a key")
+    for number in (1, 2, 3):
+        pool.queue(number, urgency=number)
+    return pool
+
+
+def times(monkeypatch: pytest.MonkeyPatch, *moments: float) -> None:
+    clock = iter(moments)
+    monkeypatch.setattr(threads, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+
+def test_all_of_a_batch_is_done_with(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    times(monkeypatch, 100.0, 100.1, 100.4)
     assert pool.send_step()
-    assert pool.jobs.empty(), "the three were a batch"
-    assert pool.pace == 2.0
-    assert pool.jobs.unfinished_tasks == 0
+    assert pool.pace == pytest.approx(0.2), "of those that were sent"
+    assert (pool.jobs.qsize(), pool.jobs.unfinished_tasks) == (0, 0)
+
+
+def test_when_a_server_becomes_slow_the_rest_goes_back_to_its_place(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times(monkeypatch, 100.0, 107.0)
+    assert pool.send_step()
+    assert pool.pace == pytest.approx(7)
+    assert pool.jobs.unfinished_tasks == 2, "drain() waits for these"
+    pool.pace = 0.001
+    assert pool._next() == [(2, 2), (3, 3)]
+
+
+def test_after_the_order_to_stop_no_other_mail_of_the_batch_is_begun(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+
+    def deliver_batch(numbers: list[int]) -> Iterator[Any]:
+        for number in numbers:
+            begun.append(number)
+            pool.stopping.set()
+            yield SimpleNamespace(pk=number)
+
+    monkeypatch.setattr(delivery, "deliver_batch", deliver_batch)
+    assert pool.send_step()
+    assert begun == [1]

@@ -37,7 +37,9 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> holding.Hands:
 
 
 def test_a_lease_outlives_two_renewals_that_fail() -> None:
-    assert timedelta(seconds=3 * holding.RENEW_EVERY) < LEASE
+    """Wherever it began: a tick comes before it is held for long, and the next two fail."""
+    last = holding.HELD_FOR_LONG + 3 * holding.RENEW_EVERY
+    assert timedelta(seconds=last) < LEASE
 
 
 def test_a_renewed_mail_is_nobody_elses_and_its_sender_can_finish_it(
@@ -45,7 +47,7 @@ def test_a_renewed_mail_is_nobody_elses_and_its_sender_can_finish_it(
 ) -> None:
     for _ in range(10):
         clock(timezone.now() + LEASE - timedelta(seconds=1))
-        assert Mail.objects.renew([held.pk]) == 1
+        assert held.renew()
         assert Mail.objects.claim(held.pk) is None
         assert delivery.overdue() == []
     assert held.mark_sent()
@@ -55,35 +57,49 @@ def test_a_renewed_mail_is_nobody_elses_and_its_sender_can_finish_it(
 def test_what_is_done_is_not_renewed(held: Mail, end: Callable[[Mail], bool]) -> None:
     assert end(held)
     due = Mail.objects.get().due
-    assert Mail.objects.renew([held.pk]) == 0
+    assert not held.renew()
     assert Mail.objects.get().due == due
 
 
-def test_only_what_is_held_for_long_is_renewed(
-    hands: holding.Hands, held: Mail, monkeypatch: pytest.MonkeyPatch
+def test_the_next_ones_claim_is_not_renewed(held: Mail, clock: Callable[..., None]) -> None:
+    """If that one dies, its mail would be kept by somebody who sends something else."""
+    clock(timezone.now() + 2 * LEASE)
+    assert Mail.objects.claim(held.pk)
+    due = Mail.objects.get().due
+    assert not held.renew()
+    assert Mail.objects.get().due == due
+
+
+@pytest.mark.parametrize(("seconds", "renewed"), [(1, False), (6, True), (299, True), (301, False)])
+def test_what_leaves_at_once_and_what_hangs_is_not_renewed(
+    hands: holding.Hands, held: Mail, monkeypatch: pytest.MonkeyPatch, seconds: float, renewed: bool
 ) -> None:
-    """Most mails leave at once, and cost the database no renewal."""
-    renewed: list[Any] = []
-    turns = iter([None, None])
-    new = Mail(letter="note")
+    steps: list[Any] = []
+    turns = iter([None])
 
     def wait(seconds: float) -> None:
         if next(turns, "over") == "over":
             hands.since.clear()  # the mail has left
 
     monkeypatch.setattr(holding.time, "sleep", wait)
-    monkeypatch.setattr(hands, "renew_step", renewed.append)
+    monkeypatch.setattr(hands, "renew_step", steps.append)
     hands.renewer = threading.current_thread()
-    with hands.holding([held, new]):
-        hands.since[held.pk] -= holding.RENEW_EVERY
-        hands.renew()
-    assert renewed == [[held.pk], [held.pk]]
+    hands.since[held] = holding.time.monotonic() - seconds
+    hands.renew()
+    assert steps == ([held] if renewed else [])
     assert hands.renewer is None, "nothing is in hand, and nobody wakes for it"
 
 
-def test_the_renewer_starts_with_a_mail_once_and_never_for_nothing(
-    hands: holding.Hands, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("timeout", [1, 10, 120])
+def test_what_is_held_is_renewed_for_longer_than_the_slowest_send(
+    settings: Any, timeout: int
 ) -> None:
+    """Greeting, EHLO, STARTTLS, EHLO, AUTH in three steps, MAIL, RCPT, DATA, body; then again."""
+    settings.EMAIL_TIMEOUT = timeout
+    assert holding.held_at_most() >= 2 * 11 * timeout
+
+
+def test_one_renewer_is_enough(hands: holding.Hands, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, may_end = threading.Semaphore(0), threading.Event()
 
     def renew() -> None:
@@ -91,22 +107,36 @@ def test_the_renewer_starts_with_a_mail_once_and_never_for_nothing(
         may_end.wait(SECONDS)
 
     monkeypatch.setattr(hands, "renew", renew)
-    with holding.holding([]):
-        assert hands.renewer is None
     first, second = Mail(letter="note"), Mail(letter="note")
-    with holding.holding([first]), holding.holding([second]):
+    with holding.holding(first), holding.holding(second):
         assert begun.acquire(timeout=SECONDS)
         assert not begun.acquire(blocking=False)
         assert hands.renewer
         assert hands.renewer.daemon
-        assert set(hands.since) == {first.pk, second.pk}
+        assert set(hands.since) == {first, second}
+        may_end.set()
+        hands.renewer.join(SECONDS)
+        with holding.holding(Mail(letter="note")):
+            assert begun.acquire(timeout=SECONDS), "one that has ended is replaced"
     assert not hands.since
-    may_end.set()
+
+
+def test_a_machine_without_a_thread_to_spare_can_try_again(
+    hands: holding.Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError), holding.holding(Mail(letter="note")):
+            raise AssertionError("not reached")
+    assert (hands.since, hands.renewer) == ({}, None)
 
 
 def test_what_failed_is_let_go_of(hands: holding.Hands) -> None:
     """The database is away, say: the row comes back with the end of its lease."""
-    with pytest.raises(OperationalError), holding.holding([Mail(letter="note")]):
+    with pytest.raises(OperationalError), holding.holding(Mail(letter="note")):
         raise OperationalError("gone")
     assert not hands.since
 
@@ -114,12 +144,12 @@ def test_what_failed_is_let_go_of(hands: holding.Hands) -> None:
 def test_a_renewal_that_fails_ends_nothing(
     hands: holding.Hands, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def away(pks: Any) -> int:
+    def away(*_: Any) -> bool:
         raise OperationalError("the database is away")
 
-    monkeypatch.setattr(Mail.objects, "renew", away)
-    monkeypatch.setattr(holding, "databases", type("", (), {"close_all": lambda: None}))
-    hands.renew_step(["a key"])
+    monkeypatch.setattr(Mail, "renew", away)
+    monkeypatch.setattr(holding.databases, "close_all", away)
+    hands.renew_step(Mail(letter="note"))
     assert "could not be renewed" in caplog.text
 
 
@@ -137,8 +167,8 @@ from mail import connections, delivery, holding, models, tasks, send_mail
 from mail.models import Mail
 
 tasks.hint = lambda mail: None
-models.LEASE, models.LEASE_VARIES = timedelta(seconds=1), timedelta(0)
-holding.RENEW_EVERY = 0.1
+models.LEASE = timedelta(seconds=1)
+holding.RENEW_EVERY = holding.HELD_FOR_LONG = 0.1
 times, done = [], threading.Event()
 
 def send_slowly(message):

@@ -81,8 +81,8 @@ def test_of_two_that_senders_hold_at_once_the_older_goes_first(bob: User) -> Non
     held = [Mail.objects.claim(older.pk), Mail.objects.claim(newer.pk)]
     assert held[0]
     assert held[1]
-    assert limits.Turns([held[0]]).wait_for(held[0]) is None
-    assert limits.Turns([held[1]]).wait_for(held[1]) is not None
+    assert limits.wait_for_turn(held[0]) is None
+    assert limits.wait_for_turn(held[1]) is not None
     assert delivery.deliver(older.pk) is None, "both are held"
 
 
@@ -239,6 +239,6 @@ def test_of_two_that_senders_hold_the_limit_ends_one_and_not_both(bob: User) -> 
     older, newer = (Mail.objects.claim(mail.pk) for mail in mails)
     assert older
     assert newer
-    assert limits.Turns([older]).wait_for(older) is None
+    assert limits.wait_for_turn(older) is None
     with pytest.raises(limits.Over):
-        limits.Turns([newer]).wait_for(newer)
+        limits.wait_for_turn(newer)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django_tasks import TaskResultStatus, task
@@ -24,11 +25,17 @@ def pool(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
     """Two senders of its own, without a database: its mails are functions, and none is overdue."""
     settings.MAIL_THREADS = 2
     monkeypatch.setattr(delivery, "overdue", list)
-    monkeypatch.setattr(delivery, "deliver_batch", lambda jobs: [job() for job in jobs])
+    monkeypatch.setattr(delivery, "deliver_batch", run_all)
     found = Pool()
     yield found
     found.stop(SECONDS)
     assert not [thread for thread in found.threads if thread.is_alive()]
+
+
+def run_all(jobs: list[Any]) -> Iterator[Any]:
+    for job in jobs:
+        job()
+        yield SimpleNamespace(pk=job)
 
 
 @pytest.fixture
@@ -236,11 +243,11 @@ def test_enqueue_hands_the_task_over_and_does_not_wait(monkeypatch: pytest.Monke
     put: list[Any] = []
     monkeypatch.setattr(threads._pool, "put", lambda *mail: put.append(mail))
     result = ThreadsBackend("default", {}).enqueue(
-        tasks.deliver.using(priority=-Priority.BULK), ["the-key"], {}
+        tasks.deliver.using(priority=-Priority.BULK), [str(UUID(int=7))], {}
     )
     assert result.status == TaskResultStatus.READY
-    assert (result.args, result.kwargs) == (["the-key"], {})
-    assert put == [("the-key", Priority.BULK)]
+    assert (result.args, result.kwargs) == ([str(UUID(int=7))], {})
+    assert put == [(UUID(int=7), Priority.BULK)]
 
 
 def test_the_threads_refuse_a_task_that_they_would_not_run() -> None:
@@ -307,7 +314,7 @@ from mail import delivery
 from mail.engines import threads
 
 delivery.overdue = list  # what SQLite's own locks do in a fork is not the pool's doing
-delivery.deliver_batch = lambda jobs: [job() for job in jobs]
+delivery.deliver_batch = lambda jobs: [job() for job in jobs] and ()
 
 def works():
     done = threading.Event()

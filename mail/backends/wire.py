@@ -7,14 +7,24 @@ short headers were parsed to be folded, and a pattern was compiled for each boun
 import functools
 import secrets
 from email.policy import Compat32
+from typing import Any
 
 from django.core.mail import EmailMessage
 from django.core.mail.message import sanitize_address
 
 LINE = 78  # the length from which a header is folded
 
-# As the envelope has it. Senders are few, and a mail that is sent again has the same recipient.
-envelope_address = functools.lru_cache(maxsize=1000)(sanitize_address)
+_parsed = functools.lru_cache(maxsize=1000)(sanitize_address)
+
+
+def envelope_address(address: str, encoding: Any) -> str:
+    """As the envelope has it. Senders are few, and who is written to is written to again."""
+    # An encoding may also be a Charset, which no cache can have as a key.
+    return (
+        _parsed(address, encoding)
+        if isinstance(encoding, str)
+        else sanitize_address(address, encoding)
+    )
 
 
 class FoldWhatIsLong(Compat32):

@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -33,7 +34,7 @@ STOP_WITHIN = 20.0  # seconds for what is being sent; what is not begun stays a 
 DELIVER = "mail.tasks.deliver"
 
 # While more waits than there are senders, each takes several at once, which saves the database most
-# of its questions; but only as many as leave within a moment at the pace of the last ones.
+# of its questions; but only as many as leave within a moment, by the pace of the last ones.
 AT_ONCE = 20
 AT_ONCE_WITHIN = 0.5  # seconds
 
@@ -50,7 +51,7 @@ class ThreadsBackend(HintsBackend):
 
     def hint(self, task: Task, args: list[Any], kwargs: dict[str, Any]) -> None:
         [pk] = args
-        _pool.put(pk, -task.priority)
+        _pool.put(UUID(pk), -task.priority)
 
 
 class Pool:
@@ -100,41 +101,53 @@ class Pool:
     def send_step(self) -> bool:
         """Delivers what is next; whether there was any. An idle sender drops its connection."""
         try:
-            pks = self._next()
+            jobs = self._next()
         except queue.Empty:
             connections.close()
             close_old_connections()
             return False
-        began = time.monotonic()
         try:
             if self.stopping.is_set():
                 return False
-            delivery.deliver_batch(pks)
+            self._deliver(dict(jobs))
         except Exception:  # the database is away, say: the rows wait for the sweep
             log.exception("a mail task failed")
             close_old_connections()
         finally:
-            self.pace = (time.monotonic() - began) / len(pks)
-            for _ in pks:
+            for _ in jobs:
                 self.jobs.task_done()
         return True
 
-    def _next(self) -> list[Any]:
-        """Waits for a mail, and takes more with it where many wait.
+    def _deliver(self, jobs: dict[Any, int]) -> None:
+        """Delivers these, and puts back what it does not come to."""
+        began = time.monotonic()
+        for done, mail in enumerate(delivery.deliver_batch(list(jobs)), start=1):
+            del jobs[mail.pk]
+            took = time.monotonic() - began
+            self.pace = took / done
+            if self.stopping.is_set() or took > AT_ONCE_WITHIN:
+                break  # what was read of the others is old by now, and another sender may be free
+        else:
+            return  # what did not come is not to be sent, or somebody else is at it
+        for pk, urgency in jobs.items():
+            self.queue(pk, urgency)
+
+    def _next(self) -> list[tuple[Any, int]]:
+        """Waits for a mail, and takes more with it where many wait: keys, with their urgency.
 
         After a wait the database connection may be dead, and is looked at.
         """
         try:
-            pks = [self.jobs.get_nowait()[2]]
+            jobs = [self.jobs.get_nowait()]
         except queue.Empty:
-            pks = [self.jobs.get(timeout=IDLE_FOR)[2]]
+            jobs = [self.jobs.get(timeout=IDLE_FOR)]
             close_old_connections()
         fair = 1 + self.jobs.qsize() // max(1, len(self.threads))
         quick = int(AT_ONCE_WITHIN / max(self.pace, 0.001))
         with contextlib.suppress(queue.Empty):
-            while len(pks) < min(fair, quick, AT_ONCE):
-                pks.append(self.jobs.get_nowait()[2])
-        return pks
+            while len(jobs) < min(fair, quick, AT_ONCE):
+                jobs.append(self.jobs.get_nowait())
+        return [(pk, urgency) for urgency, _, pk in jobs]
 
     def sweep(self) -> None:
         while True:
