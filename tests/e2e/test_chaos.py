@@ -39,7 +39,7 @@ PEOPLE = [f"person-{number:04}" for number in range(1000)]
 CLIENTS = 8  # at one time, each on a connection that it keeps
 WORKERS, SENDERS = 4, 4  # processes, and sender threads in each
 TIMEOUT = 5  # EMAIL_TIMEOUT, seconds
-ALL_WITHIN = 300  # seconds, from the first registration to the last mail
+ALL_WITHIN = 225  # seconds, from the first registration to the last mail
 PRESSES_AGAIN_FOR = 60  # seconds, a person whose browser says that the site does not answer
 
 A_WORKER, EVERYTHING = "a worker", "everything"
@@ -55,6 +55,7 @@ ROWS = """
 PENDING = "SELECT id FROM mail_mail WHERE state = 'pending'"
 # A claim counts a fault, and every orderly end of it takes the fault back.
 HELD = f"{PENDING} AND faults > 0"
+END_OF_LEASES = f"UPDATE mail_mail SET due = '2020-01-01 00:00:00' WHERE id IN ({HELD})"
 
 
 class Browser:
@@ -284,9 +285,13 @@ class Day:
                 self.site.kill()
                 self.in_flight_at_most += WORKERS * SENDERS
             self.held |= {pk for (pk,) in self.site.rows(HELD)}
-            if kill.whom == EVERYTHING:
+            if kill.whom == EVERYTHING and kill is not kills[-1]:
                 self.site.start()
         self.last_kill_at = self._seconds()
+        # Fair, because it is only the time that passes: when its lease of a minute ends, a row is as
+        # free as this, and nobody who could object is alive. (test_crash.py waits for it.)
+        self.site.rows(END_OF_LEASES)
+        self.site.start()
         wait_for(
             lambda: crowd.number() == len(PEOPLE) and not self.site.rows(PENDING),
             ALL_WITHIN - self._seconds(),
