@@ -288,8 +288,8 @@ class Day:
             if kill.whom == EVERYTHING and kill is not kills[-1]:
                 self.site.start()
         self.last_kill_at = self._seconds()
-        # Fair, because it is only the time that passes: when its lease of a minute ends, a row is as
-        # free as this, and nobody who could object is alive. (test_crash.py waits for it.)
+        # Fair, because it is only the time that passes: at the end of its lease, a minute later, a
+        # row is as free as this. (test_crash.py waits for it.)
         self.site.rows(END_OF_LEASES)
         self.site.start()
         wait_for(
