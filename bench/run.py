@@ -1,6 +1,6 @@
 """The benchmark of the mail: one command, which prints a table and writes bench/RESULTS.md.
 
-    python -m bench.run [--rounds 5] [--mails 400]
+    python -m bench.run [--rounds 3] [--mails 1000]
 
 Needs Exim (see `bench.server`), Linux, and about seven minutes. Everything runs on loopback, in a
 folder that goes afterwards.
@@ -47,8 +47,8 @@ Figures = dict[str, float]
 
 def main() -> None:
     args = argparse.ArgumentParser()
-    args.add_argument("--rounds", type=int, default=5)
-    args.add_argument("--mails", type=int, default=400)
+    args.add_argument("--rounds", type=int, default=3)
+    args.add_argument("--mails", type=int, default=1000)
     options = args.parse_args()
     # The server's spool in memory: a disk would make it slow, and hide what we cost.
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None

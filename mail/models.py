@@ -13,6 +13,8 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from mail import rows
+
 RETRY_FIRST = timedelta(seconds=10)
 RETRY_LONGEST = timedelta(minutes=15)
 # After a fault of ours this mail tries whether it is mended: when the next probe may, never before.
@@ -59,8 +61,8 @@ class MailQuerySet(models.QuerySet["Mail"]):
 
     def read(self, pks: Sequence[Any]) -> "list[Mail]":
         """Those of these rows that are due, as they are now, the most urgent first."""
-        rows = self.due().filter(pk__in=pks).select_related("user")
-        return list(rows.order_by("priority", "created_at"))
+        due = self.due().filter(pk__in=pks).select_related("user")
+        return list(due.order_by("priority", "created_at"))
 
     def claim(self, pk: Any) -> "Mail | None":
         """Takes a row for this sender alone; None if it is not due, done, or somebody else's."""
@@ -147,9 +149,12 @@ class Mail(models.Model):
 
     def claim(self) -> bool:
         """Takes the row for this sender alone, if nothing has happened to it since it was read."""
-        as_read = Mail.objects.filter(
-            pk=self.pk, state=State.PENDING, due=self.due, attempts=self.attempts
-        )
+        as_read = {
+            "id": self.pk,
+            "state": State.PENDING,
+            "due": self.due,
+            "attempts": self.attempts,
+        }
         lease = LEASE
         if self.faults:  # what died together must not come back together: one of them may kill
             lease += LEASE * random.random()  # noqa: S311
@@ -157,11 +162,11 @@ class Mail(models.Model):
         self.attempts += 1
         self.faults += 1
         names = ("due", "taken", "held", "attempts", "faults")
-        return bool(as_read.update(**{name: getattr(self, name) for name in names}))
+        return rows.change(Mail, as_read, {name: getattr(self, name) for name in names})
 
     def renew(self) -> bool:
         """Its sender is still at it."""
-        return bool(self._ours().update(due=timezone.now() + LEASE))
+        return rows.change(Mail, self._ours(), {"due": timezone.now() + LEASE})
 
     # The ends of a claim. They hold only while it is ours: a sender that slept through its lease
     # must not overwrite what the next one found.
@@ -199,18 +204,16 @@ class Mail(models.Model):
             return self.mark_failed(error)
         return self._finish(State.PENDING, error, due=_soon(RETRY_FIRST * 2**self.faults))
 
-    def _ours(self) -> MailQuerySet:
+    def _ours(self) -> dict[str, Any]:
         # Whoever has claimed it since has counted one more.
-        return Mail.objects.filter(
-            pk=self.pk, state=State.PENDING, taken=True, attempts=self.attempts
-        )
+        return {"id": self.pk, "state": State.PENDING, "taken": True, "attempts": self.attempts}
 
     def _finish(self, state: State, error: str = "", **changes: Any) -> bool:
         ours = self._ours()
         changes |= {"state": state, "error": error[:ERROR_MAX_LENGTH], "taken": False}
         for name, value in changes.items():
             setattr(self, name, value)
-        finished = bool(ours.update(**changes))
+        finished = rows.change(Mail, ours, changes)
         if finished and self.letter in DRAFTED and state in (State.SENT, State.DROPPED):
             Draft.objects.filter(pk=self.pk).delete()  # a failed one can still be read, and mended
         return finished
