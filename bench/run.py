@@ -129,11 +129,18 @@ class Bench:
         taken = self.server.taken()
         threads = {"MAIL_THREADS": str(4 // processes)}
         environment = self.environment(port) | threads | self.database(name)
-        command = [sys.executable, "-m", "bench.senders", "site", str(self.mails // processes)]
+        share = str(self.mails // processes)
+        command = [sys.executable, "-m", "bench.senders", "site", share, "--together"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         all_of_them = [
-            subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
+            subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)  # type: ignore[call-overload]
             for _ in range(processes)
         ]
+        for process in all_of_them:
+            process.stdout.readline()  # it is ready
+        for process in all_of_them:
+            process.stdin.write("go\n")
+            process.stdin.flush()
         out = [json.loads(process.communicate(timeout=LIMIT)[0]) for process in all_of_them]
         self.check(taken, self.mails)
         took = max(each["ended"] for each in out) - min(each["began"] for each in out)

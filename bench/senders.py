@@ -1,6 +1,6 @@
 """Sends a number of mails in one of three ways, as a process of its own, and prints its figures.
 
-    python -m bench.senders fresh|kept|site COUNT
+    python -m bench.senders fresh|kept|site COUNT [--together]
     python -m bench.senders letter
 
 fresh: smtplib, a connection a mail. kept: smtplib, connections kept open. Both send the bytes of
@@ -107,6 +107,10 @@ def site(count: int) -> Figures:
     stem = f"p{os.getpid()}x"  # two of these may share a database
     send(people.queue(WARM_UP, f"{stem}warm"))  # each sender opens its connection
     mails = people.queue(count, f"{stem}main")
+    if "--together" in sys.argv:  # the figure of several begins when all of them are ready
+        print("ready", flush=True)
+        sys.stdin.readline()
+        return timed(lambda: send(mails), count)
     figures = timed(lambda: send(mails), count)
     figures["latency_ms"] = site_latency(f"{stem}open")
     threads.IDLE_FOR = PAUSE / 3  # now every sender has closed its connection before the next mail
