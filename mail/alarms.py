@@ -8,7 +8,7 @@ import time
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from mail.models import ERROR_MAX_LENGTH, Alarm, Mail, State
@@ -53,10 +53,9 @@ def hold_until() -> datetime | None:
     if not _is_raised():
         return None
     now = timezone.now()
-    standing = Alarm.objects.filter(pk=1, ended_at__isnull=True)
-    if standing.filter(probe_at__lte=now).update(probe_at=now + PROBE_EVERY):
+    if _standing().filter(probe_at__lte=now).update(probe_at=now + PROBE_EVERY):
         return None
-    return now + HELD_FOR if standing.exists() else None
+    return now + HELD_FOR if _standing().exists() else None
 
 
 def mail_left() -> None:
@@ -64,20 +63,23 @@ def mail_left() -> None:
     if not _is_raised():
         return
     _remember(False)
-    standing = Alarm.objects.filter(pk=1, ended_at__isnull=True)
-    if standing.update(ended_at=timezone.now()):
+    if _standing().update(ended_at=timezone.now()):
         log.warning("mail leaves again, and so do %s that were held up", _let_go())
 
 
 def was_held() -> None:
     """After a mail was held up: if the alarm ended meanwhile, `mail_left` has not seen it."""
-    if not Alarm.objects.filter(pk=1, ended_at__isnull=True).exists():
+    if not _standing().exists():
         _let_go()
 
 
 def current() -> Alarm | None:
     fresh = timezone.now() - FADES_AFTER
-    return Alarm.objects.filter(pk=1, ended_at__isnull=True, last_at__gt=fresh).first()
+    return _standing().filter(last_at__gt=fresh).first()
+
+
+def _standing() -> QuerySet[Alarm]:
+    return Alarm.objects.filter(pk=1, ended_at__isnull=True)
 
 
 def _let_go() -> int:
@@ -87,7 +89,7 @@ def _let_go() -> int:
 def _is_raised() -> bool:
     """Whether an alarm stands, whichever process raised it; known with a few seconds' delay."""
     if time.monotonic() - _looked_at > LOOK_EVERY:
-        _remember(Alarm.objects.filter(pk=1, ended_at__isnull=True).exists())
+        _remember(_standing().exists())
     return _stands
 
 

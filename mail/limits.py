@@ -34,9 +34,8 @@ class Over(Exception):
 def alone(mails: Iterable[Mail]) -> set[Any]:
     """The keys of those to whose address no other of their kind goes: there is nothing to count."""
     limited = [mail for mail in mails if mail.letter in letters and letters[mail.letter].limited]
-    sent = Q(state__in=HANDED_OVER, sent_at__gt=timezone.now() - DAY)
     alike = Mail.objects.to(*{mail.address for mail in limited}).filter(
-        sent | Q(state=State.PENDING), letter__in={mail.letter for mail in limited}
+        _sent_in_a_day() | Q(state=State.PENDING), letter__in={mail.letter for mail in limited}
     )
     rows = alike.values_list("address", "letter")
     number = Counter((address.lower(), letter) for address, letter in rows)
@@ -49,15 +48,18 @@ def wait_for_turn(mail: Mail, is_alone: bool = False) -> tuple[datetime, str] | 
     return (_to_this_address(mail) if ask else None) or _of_the_budget(mail)
 
 
+def _sent_in_a_day() -> Q:
+    return Q(state__in=HANDED_OVER, sent_at__gt=timezone.now() - DAY)
+
+
 def _to_this_address(mail: Mail) -> tuple[datetime, str] | None:
     """One a minute, and a few a day, of each kind; the second of a minute waits for the next."""
     now = timezone.now()
-    sent = Q(state__in=HANDED_OVER, sent_at__gt=now - DAY)
     alike = Mail.objects.to(mail.address).filter(letter=mail.letter).exclude(pk=mail.pk)
     before: list[datetime] = []
-    for at, created_at, pk, user_id in alike.filter(sent | Mail.in_flight()).values_list(
-        "sent_at", "created_at", "pk", "user_id"
-    ):
+    for at, created_at, pk, user_id in alike.filter(
+        _sent_in_a_day() | Mail.in_flight()
+    ).values_list("sent_at", "created_at", "pk", "user_id"):
         if at and at > mail.created_at and user_id == mail.user_id and not mail.args:
             raise Over(SAME)
         # Of two that senders hold in this moment, the older goes first.

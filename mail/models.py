@@ -64,10 +64,6 @@ class MailQuerySet(models.QuerySet["Mail"]):
         due = self.due().filter(pk__in=pks).select_related("user")
         return list(due.order_by("priority", "created_at"))
 
-    def claim(self, pk: Any) -> "Mail | None":
-        """Takes a row for this sender alone; None if it is not due, done, or somebody else's."""
-        return next((mail for mail in self.read([pk]) if mail.claim()), None)
-
     def waiting(self) -> "MailQuerySet":
         """What can be taken back: what a sender holds in this moment may have left already."""
         return self.filter(state=State.PENDING).exclude(Mail.in_flight())
@@ -158,11 +154,8 @@ class Mail(models.Model):
         lease = LEASE
         if self.faults:  # what died together must not come back together: one of them may kill
             lease += LEASE * random.random()  # noqa: S311
-        self.due, self.taken, self.held = timezone.now() + lease, True, False
-        self.attempts += 1
-        self.faults += 1
-        names = ("due", "taken", "held", "attempts", "faults")
-        return rows.change(Mail, as_read, {name: getattr(self, name) for name in names})
+        counted = {"attempts": self.attempts + 1, "faults": self.faults + 1}
+        return self._change(as_read, due=timezone.now() + lease, taken=True, held=False, **counted)
 
     def renew(self) -> bool:
         """Its sender is still at it."""
@@ -209,14 +202,17 @@ class Mail(models.Model):
         return {"id": self.pk, "state": State.PENDING, "taken": True, "attempts": self.attempts}
 
     def _finish(self, state: State, error: str = "", **changes: Any) -> bool:
-        ours = self._ours()
-        changes |= {"state": state, "error": error[:ERROR_MAX_LENGTH], "taken": False}
-        for name, value in changes.items():
-            setattr(self, name, value)
-        finished = rows.change(Mail, ours, changes)
+        error = error[:ERROR_MAX_LENGTH]
+        finished = self._change(self._ours(), state=state, error=error, taken=False, **changes)
         if finished and self.letter in DRAFTED and state in (State.SENT, State.DROPPED):
             Draft.objects.filter(pk=self.pk).delete()  # a failed one can still be read, and mended
         return finished
+
+    def _change(self, expected: dict[str, Any], **changes: Any) -> bool:
+        """Here, and in the row if it is as expected; whether it was."""
+        for name, value in changes.items():
+            setattr(self, name, value)
+        return rows.change(Mail, expected, changes)
 
 
 def _soon(wait: timedelta) -> datetime:

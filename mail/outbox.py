@@ -37,8 +37,9 @@ def post(
         letter=letter, user=user, address=mail.address, state=State.PENDING, attempts=0
     )
     with transaction.atomic():
-        # An UPDATE, so that a sender who is about to claim the row waits for our commit, and reads
-        # what we have changed; or has claimed it, and then it no longer counts.
+        # An UPDATE of what a claim expects, so that a sender who has read the row before our commit
+        # does not get it, and our hint is the one that counts; or has it, and then it is no longer
+        # the same.
         now = timezone.now()
         if args is None and same.update(due=now, created_at=now):  # its useful life begins anew
             mail = same[0]

@@ -15,7 +15,7 @@ from django.test import Client
 
 from mail import connections, delivery, outbox, send_mail
 from mail.models import Draft, Mail, State
-from tests.conftest import PASSWORD, deliver_all, registration
+from tests.conftest import PASSWORD, deliver_all, registration, take
 from tests.elsewhere import DEVELOPMENT, Site
 from users import accounts
 
@@ -67,7 +67,7 @@ def test_a_body_is_kept_only_until_the_mail_is_sent() -> None:
 def test_a_body_that_will_never_be_sent_is_not_kept_either() -> None:
     send_mail("s", ["a@example.com", "b@example.com"], "confidential")
     first, second = Mail.objects.order_by("pk")
-    claimed = Mail.objects.claim(first.pk)
+    claimed = take(first.pk)
     assert claimed is not None
     claimed.mark_dropped("suppressed by the mail service")
     assert Draft.objects.get().mail == second, "and the other one's is still there"

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from mail import alarms, delivery, send_mail
 from mail.models import Mail, State
-from tests.conftest import deliver_all
+from tests.conftest import deliver_all, take
 
 REFUSED = smtplib.SMTPAuthenticationError(535, b"5.7.8 bad password")
 
@@ -154,7 +154,7 @@ def test_a_mail_whose_sender_dies_each_time_ends(bob: Any) -> None:
     mail = Mail.objects.create(letter="register", user=bob, address=bob.email, language="en")
     with time_machine.travel(timezone.now(), tick=False) as clock:
         for _ in range(5):
-            assert Mail.objects.claim(mail.pk), "claimed, and then the process is killed"
+            assert take(mail.pk), "claimed, and then the process is killed"
             clock.shift(timedelta(hours=1))
         delivery.deliver(mail.pk)
     mail.refresh_from_db()

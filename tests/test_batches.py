@@ -18,6 +18,7 @@ from mail.engines import threads
 from mail.engines.threads import Pool
 from mail.models import LEASE, Mail, Priority, State
 from mail.registry import Letter, letters
+from tests.conftest import take
 from users import accounts
 from users.models import User
 
@@ -79,7 +80,7 @@ def deliver(mails: list[Mail]) -> list[Mail]:
 
 def test_a_batch_is_what_can_be_had_and_no_more(write: Any) -> None:
     mails = write(5)
-    assert Mail.objects.claim(mails[0].pk)
+    assert take(mails[0].pk)
     Mail.objects.filter(pk=mails[1].pk).update(state=State.CANCELLED)
     Mail.objects.filter(pk=mails[2].pk).update(due=timezone.now() + DAY)
     assert pks(deliver(mails)) == pks(mails[3:])
@@ -178,7 +179,7 @@ def test_whoever_asks_for_no_more_leaves_the_rest_as_it_was(write: Any) -> None:
 @pytest.mark.parametrize(
     "happen",
     [
-        lambda row: Mail.objects.claim(row.get().pk),
+        lambda row: take(row.get().pk),
         lambda row: row.cancel(),
         lambda row: row.update(due=timezone.now() + timedelta(seconds=1)),  # asked for again
         lambda row: row.delete(),

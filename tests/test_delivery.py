@@ -17,6 +17,7 @@ from django.utils import timezone, translation
 from mail import connections, delivery, outbox
 from mail.models import LEASE, Mail, Priority, State
 from mail.registry import Letter, letters
+from tests.conftest import take
 from tests.elsewhere import DEVELOPMENT, Site
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -78,7 +79,7 @@ def deliver(mail: Mail) -> Mail:
 
 def test_two_senders_cannot_have_the_same_mail(note: Any) -> None:
     mail = note()
-    first, second = Mail.objects.claim(mail.pk), Mail.objects.claim(mail.pk)
+    first, second = take(mail.pk), take(mail.pk)
     assert first is not None
     assert first.attempts == 1
     assert second is None
@@ -103,7 +104,7 @@ def test_a_mail_that_is_gone_is_nobodys_trouble(note: Any) -> None:
 
 def test_the_mail_of_a_dead_sender_comes_back_when_its_lease_ends(note: Any, clock: Any) -> None:
     mail = note()
-    Mail.objects.claim(mail.pk)
+    take(mail.pk)
     clock.shift(LEASE - timedelta(microseconds=1))
     assert delivery.overdue() == []
     clock.shift(timedelta(microseconds=1))
@@ -118,9 +119,9 @@ def test_a_sender_that_slept_past_its_lease_overwrites_nothing(
     note: Any, clock: Any, verb: str
 ) -> None:
     mail = note()
-    sleeper = Mail.objects.claim(mail.pk)
+    sleeper = take(mail.pk)
     clock.shift(2 * LEASE)
-    other = Mail.objects.claim(mail.pk)
+    other = take(mail.pk)
     assert sleeper is not None
     assert other is not None
     before = Mail.objects.filter(pk=mail.pk).values().get()
@@ -244,7 +245,7 @@ def test_a_crash_in_mid_delivery_counts_as_an_error_nobody_foresaw(note: Any, cl
 
     mail = note(write)
     for _ in range(4):
-        assert Mail.objects.claim(mail.pk), "and the process dies"
+        assert take(mail.pk), "and the process dies"
         clock.shift(2 * LEASE)
     assert deliver(mail).state == State.FAILED
 

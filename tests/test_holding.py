@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from mail import delivery, holding, outbox
 from mail.models import LEASE, Mail, State
+from tests.conftest import take
 from tests.elsewhere import DEVELOPMENT, Site
 
 SECONDS = 10
@@ -19,7 +20,7 @@ SECONDS = 10
 
 @pytest.fixture
 def held(db: None) -> Mail:
-    mail = Mail.objects.claim(outbox.post("note", address="a@example.com", args={}).pk)
+    mail = take(outbox.post("note", address="a@example.com", args={}).pk)
     assert mail
     return mail
 
@@ -48,7 +49,7 @@ def test_a_renewed_mail_is_nobody_elses_and_its_sender_can_finish_it(
     for _ in range(10):
         clock(timezone.now() + LEASE - timedelta(seconds=1))
         assert held.renew()
-        assert Mail.objects.claim(held.pk) is None
+        assert take(held.pk) is None
         assert delivery.overdue() == []
     assert held.mark_sent()
 
@@ -64,7 +65,7 @@ def test_what_is_done_is_not_renewed(held: Mail, end: Callable[[Mail], bool]) ->
 def test_the_next_ones_claim_is_not_renewed(held: Mail, clock: Callable[..., None]) -> None:
     """If that one dies, its mail would be kept by somebody who sends something else."""
     clock(timezone.now() + 2 * LEASE)
-    assert Mail.objects.claim(held.pk)
+    assert take(held.pk)
     due = Mail.objects.get().due
     assert not held.renew()
     assert Mail.objects.get().due == due

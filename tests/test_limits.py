@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from mail import delivery, limits, outbox
 from mail.models import Mail, Priority, State
-from tests.conftest import deliver_all, registration
+from tests.conftest import deliver_all, registration, take
 from users import accounts, networks
 from users.models import User
 
@@ -78,7 +78,7 @@ def test_of_two_that_senders_hold_at_once_the_older_goes_first(bob: User) -> Non
         )
         for _ in range(2)
     )
-    held = [Mail.objects.claim(older.pk), Mail.objects.claim(newer.pk)]
+    held = [take(older.pk), take(newer.pk)]
     assert held[0]
     assert held[1]
     assert limits.wait_for_turn(held[0]) is None
@@ -180,7 +180,7 @@ def test_who_counts_as_one_network(proxies: int, forwarded: str, remote: str, ne
 def test_what_a_sender_holds_is_not_taken_back_and_counts(bob: User) -> None:
     """Else a mail that leaves in this moment would be forgotten, and the next one would be free."""
     accounts.resend_activation(bob)
-    held = Mail.objects.claim(Mail.objects.get().pk)
+    held = take(Mail.objects.get().pk)
     assert held
     accounts.correct_address(bob, "robert@example.com")
     held.refresh_from_db()
@@ -192,7 +192,7 @@ def test_what_a_sender_holds_is_not_taken_back_and_counts(bob: User) -> None:
 def test_a_letter_for_the_old_address_is_not_sent_to_the_corrected_one(bob: User) -> None:
     accounts.resend_activation(bob)
     old = Mail.objects.get()
-    held = Mail.objects.claim(old.pk)
+    held = take(old.pk)
     assert held
     accounts.correct_address(bob, "robert@example.com")
     held.retry("the mail server hung up")
@@ -236,7 +236,7 @@ def test_of_two_that_senders_hold_the_limit_ends_one_and_not_both(bob: User) -> 
         Mail.objects.create(letter="register", user=bob, address=bob.email, language="en")
         for _ in range(2)
     ]
-    older, newer = (Mail.objects.claim(mail.pk) for mail in mails)
+    older, newer = (take(mail.pk) for mail in mails)
     assert older
     assert newer
     assert limits.wait_for_turn(older) is None

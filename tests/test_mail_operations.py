@@ -13,7 +13,7 @@ from django.utils import timezone
 from mail import alarms, operations, outbox, suppression
 from mail.engines import work
 from mail.models import HANDED_OVER, Attempt, Mail, State, Suppression
-from tests.conftest import deliver_all
+from tests.conftest import deliver_all, take
 from tests.elsewhere import DEVELOPMENT, Site
 from tests.test_mail_command import ADDRESS, mail
 from users import accounts
@@ -160,7 +160,7 @@ def test_cancel_takes_back_what_waits_and_retry_takes_that_back() -> None:
 @pytest.mark.django_db
 def test_cancel_leaves_what_a_sender_holds_and_what_is_done() -> None:
     outbox.post("register", address=ADDRESS)
-    held = Mail.objects.claim(Mail.objects.get().pk)
+    held = take(Mail.objects.get().pk)
     done = row(State.SENT)
     assert held
     assert "Cancelled: 0." in mail("cancel", "--all")[1]

@@ -16,7 +16,7 @@ from django_tasks import task_backends
 from mail import outbox, suppression, tasks
 from mail.models import Draft, Mail, Suppression
 from mail.suppression import Reason
-from tests.conftest import PASSWORD, deliver_all, link_in, registration
+from tests.conftest import PASSWORD, deliver_all, link_in, registration, take
 from users.models import User
 
 
@@ -101,7 +101,7 @@ def test_a_letter_that_still_waits_serves_for_the_next_one_too(
 def test_a_letter_that_is_being_sent_does_not_serve_for_the_next_one() -> None:
     """Its text may be written already, and so without what has changed since."""
     first = outbox.post("password_reset", address="alice@example.com")
-    Mail.objects.claim(first.pk)
+    take(first.pk)
     assert outbox.post("password_reset", address="alice@example.com").pk != first.pk
 
 
@@ -109,7 +109,7 @@ def test_a_letter_that_is_being_sent_does_not_serve_for_the_next_one() -> None:
 @pytest.mark.parametrize("end", ["mark_sent", "mark_failed", "mark_dropped", "retry"])
 def test_a_letter_that_was_tried_does_not_serve_for_the_next_one(end: str) -> None:
     first = outbox.post("password_reset", address="alice@example.com")
-    claimed = Mail.objects.claim(first.pk)
+    claimed = take(first.pk)
     assert claimed is not None
     assert getattr(claimed, end)("x")
     assert outbox.post("password_reset", address="alice@example.com").pk != first.pk
@@ -118,7 +118,7 @@ def test_a_letter_that_was_tried_does_not_serve_for_the_next_one(end: str) -> No
 @pytest.mark.django_db
 def test_a_letter_held_back_by_a_fault_of_ours_is_tried_at_once_for_whoever_asks_again() -> None:
     first = outbox.post("password_reset", address="alice@example.com")
-    claimed = Mail.objects.claim(first.pk)
+    claimed = take(first.pk)
     assert claimed is not None
     claimed.snooze("the login was refused")
     assert not Mail.objects.overdue().exists()

@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from mail.models import Mail, State, Suppression
-from tests.conftest import deliver_all, registration
+from tests.conftest import deliver_all, registration, take
 from users.models import User
 
 STATUS = "/users/register/status/"
@@ -135,5 +135,5 @@ def test_a_budget_that_is_used_up_is_no_wait_of_a_minute(registered: Client) -> 
 
 def test_while_a_retry_is_being_sent_it_is_being_sent(registered: Client) -> None:
     Mail.objects.update(error="the mail server hung up", attempts=1)
-    assert Mail.objects.claim(Mail.objects.get().pk)
+    assert take(Mail.objects.get().pk)
     assert "The mail is being sent." in registered.get(STATUS).text

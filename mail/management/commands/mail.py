@@ -102,7 +102,9 @@ class Command(BaseCommand):
             description="Senders on the database alone. SIGTERM or Ctrl-C finishes what is being "
             "sent; the rest stays in the outbox.",
         )
-        work.add_argument("--threads", type=some, default=settings.MAIL_THREADS, help="senders")
+        work.add_argument(
+            "--threads", type=_positive, default=settings.MAIL_THREADS, help="senders"
+        )
         work.add_argument("--once", action="store_true", help="end when nothing is due any more")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -266,7 +268,7 @@ class Command(BaseCommand):
         return engine.run(threads=options["threads"], once=options["once"])
 
 
-def some(text: str) -> int:
+def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError("it takes one or more")
     return int(text)
