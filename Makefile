@@ -1,4 +1,4 @@
-# Everything a developer types. The work is in scripts/, which needs nothing but Python 3.11.
+# Everything a developer types. scripts/ does the work, and needs nothing but Python 3.11.
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -21,16 +21,16 @@ lint: dev ## check style and types
 	$(VENV_PYTHON) -m ruff format --check
 	$(VENV_PYTHON) -m mypy
 
-format: dev ## mend the style
+format: dev ## fix the style
 	$(VENV_PYTHON) -m ruff check --fix
 	$(VENV_PYTHON) -m ruff format
 
-bench: dev ## measure the sending of mail; seven minutes, as root, with Debian's exim4-daemon-light
+bench: dev ## measure how fast mail is sent; seven minutes, as root, with Debian's exim4-daemon-light
 	$(VENV_PYTHON) -m bench.run
 
-# Files without line numbers: translators see where a text is from, and moving a line changes no .po.
-# makemessages already passes over every name with a leading dot, .venv too.
-# The settings of the tests, because a fresh clone has no secrets.json yet.
+# Locations without line numbers: translators see the file, and moving a line changes no .po.
+# makemessages already skips every name with a leading dot, such as .venv.
+# With the settings of the tests, because a fresh clone has no secrets.json yet.
 messages: export DJANGO_SETTINGS_MODULE = tests.settings
 messages: dev ## collect texts for translation, and compile them (needs gettext)
 	$(VENV_PYTHON) manage.py makemessages --locale ko --locale zh_Hant --no-obsolete --add-location file --ignore tests --ignore bench --ignore scripts

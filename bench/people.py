@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def claims(count: int, stem: str) -> "list[User]":
-    """People who wait for their activation letter, each at an address of his own."""
+    """People who wait for their activation letter, each at an address of their own."""
     from users.models import User
 
     return User.objects.bulk_create(
@@ -32,7 +32,7 @@ def claims(count: int, stem: str) -> "list[User]":
 def queue(count: int, stem: str) -> "list[Mail]":
     """As many activation letters, due now."""
     from mail.models import Mail
-    from mail.registry import letters
+    from mail.queue.letters import letters
 
     return Mail.objects.bulk_create(
         Mail(

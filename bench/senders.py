@@ -94,13 +94,15 @@ def in_threads(send: Callable[[int], None], count: int) -> None:
 
 
 def site(count: int) -> Figures:
-    from mail import tasks
-    from mail.engines import threads
     from mail.models import Mail, State
+    from mail.queue import engines
+    from mail.queue.engines import threads
+
+    engine = engines.named("threads")
 
     def send(mails: list[Mail]) -> None:
         for mail in mails:
-            tasks.hint(mail)
+            engine.hint(mail)
         if not threads.drain(WITHIN):
             raise SystemExit("the senders were not done in time")
 
@@ -124,10 +126,10 @@ def site(count: int) -> Figures:
 
 def site_latency(stem: str) -> float:
     """From the commit to the 250; the senders' own call says when that was."""
-    from mail import delivery, outbox
+    from mail.queue import delivering, posting
 
     answered = threading.Event()
-    send_one = delivery.connections.send
+    send_one = delivering.connection.send
 
     def send_and_tell(message: Any) -> bool:
         taken = send_one(message)
@@ -135,31 +137,31 @@ def site_latency(stem: str) -> float:
         return taken
 
     def post() -> None:
-        outbox.post("register", user=next(waiting))
+        posting.post("register", user=next(waiting))
         if not answered.wait(WITHIN):
             raise SystemExit("no 250")
 
     waiting = iter(people.claims(POSTS, stem))
-    delivery.connections.send = send_and_tell
+    delivering.connection.send = send_and_tell
     try:
         return latency(post, answered.clear)
     finally:
-        delivery.connections.send = send_one
+        delivering.connection.send = send_one
 
 
 def letter() -> bytes:
     """What the site sends, so that the others send as much."""
     from django.utils import translation
 
-    from mail import delivery
-    from mail.registry import letters, look_up
+    from mail.queue import delivering
+    from mail.queue.letters import letters
 
     [mail] = people.queue(1, "letter")
-    look_up([mail])
+    write = letters[mail.letter].decide(mail)
+    assert callable(write)
     with translation.override(mail.language):
-        message = letters[mail.letter].write(mail)
-    assert message
-    delivery.prepare(mail, message)
+        message = write()
+    delivering.prepare(mail, message)
     return bytes(message.message().as_bytes(linesep="\r\n"))  # type: ignore[call-arg]
 
 

@@ -1,16 +1,15 @@
-"""What an operator may set: `secrets.json` and the environment, typed and checked.
+"""What an operator may set: `secrets.json` and the environment, typed and validated.
 
-`load()` gives a `Config`, or raises a `ConfigurationError` that names every mistake at once.
+`load()` returns a `Config`, or raises a `ConfigurationError` that names every mistake at once.
 An environment variable wins over the same name in the file.
 """
 
 import difflib
-import ipaddress
 import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from email.utils import getaddresses, parseaddr
+from email.utils import getaddresses
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -27,21 +26,13 @@ from pydantic import (
     model_validator,
 )
 
+from mail import conf as mail_conf
+
 SECRET_KEY_MIN_CHARACTERS = 50
 
 Service = Literal["naver", "gmail", "smtp", "ses", "console", "file"]
 
-# Everything a service needs that is the same for everybody; any of it may be set by name as well.
-SMTP_PRESETS: dict[str, dict[str, Any]] = {
-    "naver": {"EMAIL_HOST": "smtp.naver.com", "EMAIL_PORT": 587, "EMAIL_USE_TLS": True},
-    "gmail": {"EMAIL_HOST": "smtp.gmail.com", "EMAIL_PORT": 587, "EMAIL_USE_TLS": True},
-    "smtp": {"EMAIL_PORT": 587, "EMAIL_USE_TLS": True},
-}
-# What a service takes in 24 hours, as far as it says so; 0 is no limit of ours.
-DAILY_LIMITS = {"naver": 300, "gmail": 500}
-MAILBOX_DOMAIN = {"naver": "naver.com", "gmail": "gmail.com"}
-
-# What is right, for each name whose mistake needs showing.
+# A correct value for each name, shown beside an error.
 EXAMPLES = {
     "SECRET_KEY": "a random text of 50 characters or more; "
     'python -c "import secrets; print(secrets.token_urlsafe(50))" prints one',
@@ -69,7 +60,7 @@ EXAMPLES = {
     "EMAIL_PER_ADDRESS_LIMIT": "6",
     "AWS_SNS_TOPIC_ARN": "arn:aws:sns:ap-northeast-2:123456789012:ses-events",
     "FORMS_PER_NETWORK_LIMIT": "60",
-    "MAIL_ENGINE": "threads (or work, celery, the dotted path of a Django Tasks backend)",
+    "MAIL_ENGINE": "threads (or work, celery, the dotted path of an engine)",
     "CELERY_BROKER_URL": "amqp://cs_web:password@127.0.0.1:5672/cs_web, or redis://127.0.0.1:6379/1",
     "MAIL_THREADS": "4",
     "LANGUAGE_CODE": "ko (or en, zh-hant)",
@@ -77,7 +68,7 @@ EXAMPLES = {
 
 
 class ConfigurationError(ImproperlyConfigured):
-    """The configuration is wrong; the message says what, where and what would be right."""
+    """The configuration is wrong; the message says what, where, and how to fix it."""
 
 
 def _split(value: object) -> object:
@@ -88,10 +79,10 @@ def _split(value: object) -> object:
 
 
 def _url_parts(url: str) -> SplitResult:
-    """urlsplit, whose own complaints may repeat a part of a password."""
+    """urlsplit, whose own exceptions may repeat a part of a password."""
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises, if it is no number
+        _ = parts.port  # raises if it is not a number
     except ValueError:
         raise ValueError("is not a URL; a password in it needs %2F for /, %23 for #") from None
     return parts
@@ -174,16 +165,14 @@ class Config(BaseModel):
         pairs = [p for p in getaddresses(texts) if any(p)]
         for _, address in pairs:
             if "@" not in address:
-                raise ValueError(f"{address!r} is no e-mail address")
+                raise ValueError(f"{address!r} is not an e-mail address")
         return [(name or address, address) for name, address in pairs]
 
     @field_validator("MAIL_ENGINE")
     @classmethod
     def _mail_engine_is_known(cls, value: str) -> str:
         if value not in ("threads", "work", "celery") and "." not in value:
-            raise ValueError(
-                "must be threads, work, celery, or the dotted path of a Django Tasks backend"
-            )
+            raise ValueError("must be threads, work, celery, or the dotted path of an engine")
         return value
 
     @field_validator("CELERY_BROKER_URL")
@@ -194,24 +183,25 @@ class Config(BaseModel):
             raise ValueError("must start with amqp://, amqps://, redis:// or rediss://")
         try:
             named = parts.port != 0 and parts.hostname
-        except ValueError:  # its words would show a part of the password
+        except ValueError:  # whose text would show a part of the password
             named = None
         if value and not named:
             raise ValueError(
-                "does not name a host, or its port is no number (in a password, / # ? @ and : "
+                "does not name a host, or its port is not a number (in a password, / # ? @ and : "
                 "are written as %2F %23 %3F %40 and %3A)"
             )
         return value
 
     @model_validator(mode="before")
     @classmethod
-    def _start_from_the_preset(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _apply_preset(cls, values: dict[str, Any]) -> dict[str, Any]:
         if str(values.get("EMAIL_USE_SSL", "")).lower() in ("1", "true", "yes", "on", "y", "t"):
             values = {"EMAIL_PORT": 465, "EMAIL_USE_TLS": False, **values}
-        return {**SMTP_PRESETS.get(str(values.get("EMAIL_SERVICE")), {}), **values}
+        service = mail_conf.SERVICES.get(str(values.get("EMAIL_SERVICE")))
+        return {**(service.presets or {} if service else {}), **values}
 
     @model_validator(mode="after")
-    def _fill_in_what_follows(self) -> "Config":
+    def _derive_defaults(self) -> "Config":
         """Defaults that depend on other values."""
         if self.DEBUG:
             self.EMAIL_SERVICE = self.EMAIL_SERVICE or "file"
@@ -220,15 +210,16 @@ class Config(BaseModel):
             # As a browser writes it: an IPv6 address has brackets.
             host = f"[{self.site_host}]" if ":" in self.site_host else self.site_host
             self.ALLOWED_HOSTS = [*self.ALLOWED_HOSTS, host]
+        service = mail_conf.SERVICES.get(self.EMAIL_SERVICE or "", mail_conf.Service("", ""))
         if self.EMAIL_DAILY_LIMIT is None:
-            self.EMAIL_DAILY_LIMIT = DAILY_LIMITS.get(self.EMAIL_SERVICE or "", 0)
-        login, domain = self.EMAIL_HOST_USER, MAILBOX_DOMAIN.get(self.EMAIL_SERVICE or "")
+            self.EMAIL_DAILY_LIMIT = service.daily_limit
+        login, domain = self.EMAIL_HOST_USER, service.domain
         if login and domain and "@" not in login:
             self.EMAIL_HOST_USER = login = f"{login}@{domain}"
         if not self.DEFAULT_FROM_EMAIL:
             if domain:
                 self.DEFAULT_FROM_EMAIL = login
-            elif self.EMAIL_SERVICE in ("file", "console"):
+            elif self.EMAIL_SERVICE and not service.is_real:
                 host = "localhost" if ":" in self.site_host else self.site_host
                 self.DEFAULT_FROM_EMAIL = f"컴퓨터공학부 <noreply@{host}>"
         return self
@@ -243,7 +234,7 @@ class Config(BaseModel):
 
 
 def load(secrets_file: Path | None = None, environment: Mapping[str, str] = os.environ) -> Config:
-    """The configuration of this process, or a ConfigurationError with every mistake in it."""
+    """The configuration of this process, or a ConfigurationError that lists every mistake."""
     values = {
         **_read(secrets_file),
         **{name: environment.get(name) for name in Config.model_fields if environment.get(name)},
@@ -254,8 +245,8 @@ def load(secrets_file: Path | None = None, environment: Mapping[str, str] = os.e
     except ValidationError as error:
         for detail in error.errors():
             name = str(detail["loc"][0]) if detail["loc"] else "configuration"
-            mistakes.setdefault(name, _in_plain_words(name, detail))
-        # What is right is still compared with itself, so that one run names all there is to mend.
+            mistakes.setdefault(name, _explain(name, detail))
+        # The valid values are still checked against each other, so that one run reports everything.
         rest = {name: value for name, value in values.items() if name not in mistakes}
         config = Config.model_validate({"SECRET_KEY": secrets.token_urlsafe(50), **rest})
     for name, what in _contradictions(config):
@@ -266,7 +257,7 @@ def load(secrets_file: Path | None = None, environment: Mapping[str, str] = os.e
 
 
 def _read(secrets_file: Path | None) -> dict[str, Any]:
-    """The file's values; an empty one counts as not given, as it does in the environment."""
+    """The values in the file; an empty one counts as not given, as in the environment."""
     if secrets_file is None or not secrets_file.exists():
         return {}
     try:
@@ -276,72 +267,41 @@ def _read(secrets_file: Path | None) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigurationError(
             f"{secrets_file} is not valid JSON: {error}.\n"
-            "Compare it with secrets.json.example: names and texts stand in double quotes, "
+            "Compare it with secrets.json.example: names and texts are in double quotes, "
             "and there is a comma between two entries but none after the last."
         ) from None
     if not isinstance(content, dict):
-        raise ConfigurationError(f"{secrets_file} must hold one object: {{ … }}.")
+        raise ConfigurationError(f"{secrets_file} must contain one JSON object: {{ … }}.")
     return {name: value for name, value in content.items() if value not in ("", None)}
 
 
 def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
-    """Values that are right alone and wrong together: (name, what is wrong)."""
+    """Values that are valid alone but not together: (name, what is wrong)."""
     if not config.DEBUG:
         if any(host.strip() == "*" for host in config.ALLOWED_HOSTS):
             yield "ALLOWED_HOSTS", "'*' lets anybody choose the host name of this site"
-        if not config.https and not _is_loopback(config.site_host):
+        if not config.https and not mail_conf.is_loopback(config.site_host):
             yield "SITE_URL", "passwords must not travel over plain http: use https"
         if config.EMAIL_SERVICE is None:
             yield "EMAIL_SERVICE", "is missing: without it no mail can leave"
     if len(set(config.SECRET_KEY)) < 5:
         yield "SECRET_KEY", "is not random"
-    if config.EMAIL_USE_TLS and config.EMAIL_USE_SSL:
-        yield "EMAIL_USE_SSL", "TLS and SSL exclude each other: 587 wants TLS, 465 wants SSL"
-    if config.EMAIL_PORT == 465 and config.EMAIL_USE_TLS:
-        yield "EMAIL_USE_TLS", "does not go with port 465, which wants EMAIL_USE_SSL=true alone"
-    if config.EMAIL_SERVICE in MAILBOX_DOMAIN:
-        for name in ("EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD"):
-            if not getattr(config, name):
-                yield name, f"is missing: EMAIL_SERVICE {config.EMAIL_SERVICE} signs in with it"
-    if config.EMAIL_SERVICE == "smtp" and not config.EMAIL_HOST:
-        yield "EMAIL_HOST", "is missing: EMAIL_SERVICE smtp needs the server's name"
     if config.MAIL_ENGINE == "celery" and not config.CELERY_BROKER_URL:
-        yield "CELERY_BROKER_URL", "is missing: MAIL_ENGINE celery needs the broker's address"
-    if bool(config.EMAIL_HOST_USER) != bool(config.EMAIL_HOST_PASSWORD):
-        missing = "EMAIL_HOST_PASSWORD" if config.EMAIL_HOST_USER else "EMAIL_HOST_USER"
-        yield missing, "is missing: a login needs the user and the password"
-    if bool(config.AWS_ACCESS_KEY_ID) != bool(config.AWS_SECRET_ACCESS_KEY):
-        missing = "AWS_SECRET_ACCESS_KEY" if config.AWS_ACCESS_KEY_ID else "AWS_ACCESS_KEY_ID"
-        yield missing, "is missing: the key and its secret come together"
-    if config.EMAIL_SERVICE in ("smtp", "ses") and not config.DEFAULT_FROM_EMAIL:
-        yield (
-            "DEFAULT_FROM_EMAIL",
-            f"is missing: EMAIL_SERVICE {config.EMAIL_SERVICE} needs a sender",
-        )
-    for name in ("DEFAULT_FROM_EMAIL", "EMAIL_REPLY_TO"):
-        if getattr(config, name) and not _is_sender(getattr(config, name)):
-            yield name, "is not one e-mail address, with or without a name"
+        yield "CELERY_BROKER_URL", "is missing: MAIL_ENGINE=celery needs a broker"
+    if config.EMAIL_SERVICE:
+        for found in mail_conf.findings(config):
+            if found.is_error:
+                yield found.name, found.what
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def _is_sender(text: str) -> bool:
-    return "@" in parseaddr(text)[1] and not set(text) & set("\r\n")
-
-
-def _in_plain_words(name: str, detail: Any) -> str:
-    """One of pydantic's findings, for a reader who has never heard of pydantic."""
+def _explain(name: str, detail: Any) -> str:
+    """An error of pydantic's, for a reader who has never heard of pydantic."""
     kind = detail["type"]
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(name.upper(), Config.model_fields, n=1)
-        return f"is not a name this site knows{f': do you mean {near[0]}?' if near else ''}"
+        return f"is not a name this site knows{f': did you mean {near[0]}?' if near else ''}"
     if name == "SECRET_KEY" and kind == "string_too_short":
         return f"is too short: {SECRET_KEY_MIN_CHARACTERS} characters or more"
     if kind in ("bool_parsing", "bool_type"):
@@ -351,14 +311,14 @@ def _in_plain_words(name: str, detail: Any) -> str:
     else:
         message = str(detail["msg"]).removeprefix("Value error, ")
         message = message.replace("Input should be", "must be")
-    # A secret is never repeated on a screen or in a log.
+    # Secrets never appear on a screen or in a log.
     secret = any(word in name for word in ("KEY", "PASSWORD", "URL"))
     return message if secret else f"{message} (it is {detail['input']!r})"
 
 
 def _report(mistakes: dict[str, str], secrets_file: Path | None) -> str:
     where = f"{secrets_file} or the environment" if secrets_file else "the environment"
-    lines = [f"The configuration is not right yet. Mend this in {where}:"]
+    lines = [f"The configuration is not right yet. Fix these in {where}:"]
     for name, what in sorted(mistakes.items()):
         lines.append(f"\n  {name}: {what}{'' if what.endswith('?') else '.'}")
         if name in EXAMPLES:

@@ -1,11 +1,16 @@
-"""What every page of this site may do in a browser, and nothing more."""
+"""Middleware for every request and every page of this site."""
 
 from collections.abc import Callable
 from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import translation
+from django.utils.cache import add_never_cache_headers
 
+from cs_web.health import healthz
+
+# The Content-Security-Policy: what a page may load and do, and nothing more.
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -22,10 +27,19 @@ POLICY = "; ".join(
 )
 
 
-def read_as_utf8(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
-    """Our forms are UTF-8, whatever a request says of itself.
+def answer_probes(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
+    """/healthz, before everything else: probes use internal names, without https or a session."""
 
-    In others ("utf-7") half a character comes in, which no page can be written with.
+    def middleware(request: HttpRequest) -> HttpResponse:
+        return healthz(request) if request.path_info == "/healthz" else get_response(request)
+
+    return middleware
+
+
+def read_as_utf8(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
+    """Decodes forms as UTF-8, whatever charset a request declares.
+
+    Others ("utf-7") can produce half a surrogate pair, which no page can be encoded with.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
@@ -36,7 +50,7 @@ def read_as_utf8(get_response: Callable[[HttpRequest], HttpResponse]) -> Callabl
 
 
 def page_policy(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
-    """Content-Security-Policy on every answer; a view may have set a stricter one of its own."""
+    """Content-Security-Policy on every response, unless the view has set its own."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
@@ -46,8 +60,29 @@ def page_policy(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
     return middleware
 
 
+def personal(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
+    """Uses the language of whoever is signed in, and keeps their pages and the responses to forms
+    out of the browser's cache.
+
+    Runs after LocaleMiddleware, whose choice (cookie, then browser) applies to everybody else.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        # request.user reads the session from the database: not needed without a session cookie.
+        if request.session.session_key and request.user.is_authenticated:
+            translation.activate(request.user.language)
+            request.LANGUAGE_CODE = translation.get_language()
+        response = get_response(request)
+        signed_in = request.session.session_key and request.user.is_authenticated
+        if signed_in or request.method == "POST":
+            add_never_cache_headers(response)
+        return response
+
+    return middleware
+
+
 def method_not_allowed(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
-    """Django answers a wrong method with an empty page; a person who lands there needs words."""
+    """Shows a page where Django answers a wrong method with an empty response."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)

@@ -9,14 +9,15 @@ import dj_database_url
 from django.utils.translation import gettext_lazy as _
 
 from cs_web import config
+from mail import conf as mail_conf
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = BASE_DIR / "var"  # what the running site writes: the embedded database, the mailbox
+VAR_DIR = BASE_DIR / "var"  # all that the running site writes: SQLite, the mailbox
 
 try:
     conf = config.load(BASE_DIR / "secrets.json")
 except config.ConfigurationError as error:
-    # The reader is an operator, not a programmer: the message is all he needs.
+    # The reader is an operator, not a programmer: the message is all they need.
     sys.exit(f"\n{error}\n")
 
 VAR_DIR.mkdir(exist_ok=True)
@@ -39,13 +40,13 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    "django_tasks",
     "mail",
     "users",
+    "cs_web",
 ]
 
 MIDDLEWARE = [
-    "mail.health.answer",
+    "cs_web.middleware.answer_probes",
     "cs_web.middleware.read_as_utf8",
     "django.middleware.security.SecurityMiddleware",
     "cs_web.middleware.page_policy",
@@ -55,8 +56,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "users.middleware.account_language",
-    "users.middleware.not_stored",
+    "cs_web.middleware.personal",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "cs_web.middleware.method_not_allowed",
@@ -74,13 +74,13 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "users.context.page",
-                "mail.mailbox.context",
+                "mail.api.mailbox_context",
             ],
         },
     },
 ]
 
-# Where things are kept
+# Storage
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES: dict[str, Any] = {
@@ -92,7 +92,7 @@ DATABASES: dict[str, Any] = {
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
-        # Writers queue up at BEGIN instead of failing at the first write; readers never wait.
+        # Writers wait at BEGIN instead of failing at their first write; readers never wait.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,  # seconds
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
@@ -126,7 +126,7 @@ LOGIN_URL = "users:login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "home"
 
-# Lifetimes of links, in seconds. Django's default_token_generator reads the first from this name.
+# Lifetimes of links, in seconds. Django's default_token_generator reads PASSWORD_RESET_TIMEOUT.
 PASSWORD_RESET_TIMEOUT = ACTIVATION_TIMEOUT = 24 * 60 * 60
 RESET_TIMEOUT = 30 * 60
 
@@ -135,11 +135,7 @@ RESET_TIMEOUT = 30 * 60
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = conf.DEFAULT_FROM_EMAIL
 EMAIL_REPLY_TO = conf.EMAIL_REPLY_TO
 EMAIL_SERVICE = conf.EMAIL_SERVICE
-EMAIL_BACKEND = {
-    "ses": "django_ses.SESBackend",
-    "console": "django.core.mail.backends.console.EmailBackend",
-    "file": "mail.backends.mailbox.EmailBackend",
-}.get(str(EMAIL_SERVICE), "mail.backends.smtp.EmailBackend")
+EMAIL_BACKEND = mail_conf.SERVICES[str(EMAIL_SERVICE)].backend
 EMAIL_HOST = conf.EMAIL_HOST
 EMAIL_PORT = conf.EMAIL_PORT
 EMAIL_USE_TLS = conf.EMAIL_USE_TLS
@@ -148,9 +144,9 @@ EMAIL_HOST_USER = conf.EMAIL_HOST_USER
 EMAIL_HOST_PASSWORD = conf.EMAIL_HOST_PASSWORD
 EMAIL_TIMEOUT = conf.EMAIL_TIMEOUT
 EMAIL_SUBJECT_PREFIX = "[cs_web] "
-MAILBOX_DIR = VAR_DIR / "mailbox"  # where EMAIL_SERVICE=file puts its letters
+MAILBOX_DIR = VAR_DIR / "mailbox"  # where EMAIL_SERVICE=file puts its messages
 
-# Events of SES are taken from this topic of SNS, and from no other.
+# Events of SES are accepted from this SNS topic only.
 AWS_SNS_EVENT_TRUSTED_TOPIC_ARNS = [conf.AWS_SNS_TOPIC_ARN] if conf.AWS_SNS_TOPIC_ARN else []
 
 if EMAIL_SERVICE == "ses":
@@ -161,34 +157,25 @@ if EMAIL_SERVICE == "ses":
     AWS_SES_REGION_ENDPOINT_URL = conf.AWS_SES_REGION_ENDPOINT_URL or (
         f"https://email.{conf.AWS_SES_REGION_NAME}.amazonaws.com"
     )
-    AWS_SES_ACCESS_KEY_ID = conf.AWS_ACCESS_KEY_ID or None
-    AWS_SES_SECRET_ACCESS_KEY = conf.AWS_SECRET_ACCESS_KEY or None
+    AWS_ACCESS_KEY_ID = conf.AWS_ACCESS_KEY_ID or None
+    AWS_SECRET_ACCESS_KEY = conf.AWS_SECRET_ACCESS_KEY or None
     AWS_SES_CONFIGURATION_SET = conf.AWS_SES_CONFIGURATION_SET or None
-    AWS_SES_AUTO_THROTTLE = None  # it sleeps inside send; the outbox retries instead
+    AWS_SES_AUTO_THROTTLE = None  # it sleeps inside send; the queue retries instead
     AWS_SES_CONFIG = BotoConfig(
         connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 1}
     )
 
-EMAIL_DAILY_LIMIT = conf.EMAIL_DAILY_LIMIT  # of the whole service; 0: none of ours
-EMAIL_PER_ADDRESS_LIMIT = conf.EMAIL_PER_ADDRESS_LIMIT  # of each kind, in a day
+EMAIL_DAILY_LIMIT = conf.EMAIL_DAILY_LIMIT  # messages in 24 hours; 0: no limit of ours
+EMAIL_PER_ADDRESS_LIMIT = conf.EMAIL_PER_ADDRESS_LIMIT  # of a letter to an address, in 24 hours
 FORMS_PER_NETWORK_LIMIT = conf.FORMS_PER_NETWORK_LIMIT  # forms that send mail, in an hour
 
 MAIL_THREADS = conf.MAIL_THREADS
 MAIL_ENGINE = conf.MAIL_ENGINE
-TASKS: dict[str, Any] = {
-    "default": {
-        "BACKEND": {
-            "threads": "mail.engines.threads.ThreadsBackend",
-            "work": "mail.engines.work.WorkBackend",
-            "celery": "mail.engines.celery.CeleryBackend",
-        }.get(MAIL_ENGINE, MAIL_ENGINE)
-    }
-}
 
 if MAIL_ENGINE == "celery":
     from kombu import Exchange, Queue
 
-    TASKS["default"]["OPTIONS"] = {"app": "cs_web.celery.app"}
+    MAIL_CELERY_APP = "cs_web.celery.app"
     CELERY_BROKER_URL = conf.CELERY_BROKER_URL
     CELERY_BROKER_CONNECTION_TIMEOUT = 1  # second: a visitor may be waiting
     if CELERY_BROKER_URL.startswith("amqp"):
@@ -197,22 +184,22 @@ if MAIL_ENGINE == "celery":
             "read_timeout": 1,
             "write_timeout": 1,
         }
-        # A hint that a killed worker had taken goes to another one.
+        # A hint that a killed worker had received goes to another one.
         CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = True
     else:
         CELERY_BROKER_TRANSPORT_OPTIONS = {
             "socket_connect_timeout": 1,
             "socket_timeout": 1,
-            # A hint that a killed worker had taken is lost, and a sweep finds the row. What Celery
-            # does instead takes longer, and kills workers whose Redis restarts (kombu 5.7).
+            # A hint that a killed worker had received is lost, and a sweep finds the row. Kombu's
+            # own redelivery takes longer, and kills workers when Redis restarts (kombu 5.7).
             "ack_emulation": False,
         }
-        if CELERY_BROKER_URL.startswith("rediss:"):  # kombu would give its password to anybody
+        if CELERY_BROKER_URL.startswith("rediss:"):  # kombu would accept any certificate
             CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
-    # A connection a hint costs a few milliseconds, and is never one that the broker, a firewall or
-    # a fork has cut off meanwhile.
+    # A new connection for each hint costs a few milliseconds, and is never one that the broker, a
+    # firewall or a fork has closed.
     CELERY_BROKER_POOL_LIMIT = 0
-    CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # workers wait for their broker for ever
+    CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # workers reconnect for ever
     CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
     CELERY_TASK_QUEUES = [
         Queue(
@@ -228,7 +215,7 @@ if MAIL_ENGINE == "celery":
     CELERY_WORKER_CONCURRENCY = conf.MAIL_THREADS
     CELERY_WORKER_PREFETCH_MULTIPLIER = 1
     CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
-    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # a broker gives hints, and no orders
+    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # the broker delivers hints, not commands
     CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"  # it has nothing to remember
     CELERY_BEAT_SCHEDULE = {
         "sweep": {
@@ -250,7 +237,7 @@ TIME_ZONE = "Asia/Seoul"
 USE_I18N = True
 USE_TZ = True
 
-# Files that come with the pages
+# Static files
 
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
@@ -264,13 +251,13 @@ STORAGES = {
     },
 }
 
-# Defence
+# Security
 
 TRUSTED_PROXIES = conf.TRUSTED_PROXIES
 CSRF_FAILURE_VIEW = "users.views.errors.csrf_failure"
 CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 14 * 24 * 60 * 60
-# Not in a cookie of their own, which would lack the __Host- of the others.
+# Not in a cookie of their own, which would lack the __Host- prefix of the others.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -281,7 +268,7 @@ if conf.https:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = True
-    # A name that a neighbour under the same domain cannot set.
+    # With __Host-, so that other hosts under the same domain cannot set them.
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
     LANGUAGE_COOKIE_NAME = "__Host-language"
@@ -291,15 +278,15 @@ if conf.TRUSTED_PROXIES:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"without_links": {"()": "cs_web.logs.WithoutLinks"}},
+    "filters": {"redact_tokens": {"()": "cs_web.logs.RedactTokens"}},
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["without_links"],
+            "filters": ["redact_tokens"],
         },
-        "admins": {"class": "cs_web.logs.AdminMails", "level": "ERROR"},
+        "admins": {"class": "cs_web.logs.AdminReports", "level": "ERROR"},
     },
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {

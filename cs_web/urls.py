@@ -1,24 +1,19 @@
-"""Every address of the site. The flows' own addresses stand in users/urls.py."""
+"""Every URL of the site. Those of the flows are in users/urls.py."""
 
-from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView, TemplateView
 
-from mail.webhooks import SESEvents
 from users.views.login import admin_login
 
-# /healthz is answered before all this, whatever the Host: see mail.health.
+# /healthz is answered before URLs are resolved, for any Host: see cs_web.middleware.
 urlpatterns = [
     path("", TemplateView.as_view(template_name="home.html"), name="home"),
     path("users/", include("users.urls")),
     path(".well-known/change-password", RedirectView.as_view(pattern_name="users:password_change")),
-    path("mail/events/", SESEvents.as_view(), name="mail_events"),
-    # In at the one door, and a new password by it as well.
+    # The admin uses the site's own sign-in and password change.
     path("admin/login/", admin_login),
     path("admin/password_change/", RedirectView.as_view(pattern_name="users:password_change")),
     path("admin/", admin.site.urls),
+    path("", include("mail.urls")),  # /mailbox/ in development, and where Amazon SES posts events
 ]
-
-if settings.DEBUG and settings.EMAIL_SERVICE == "file":
-    urlpatterns.append(path("mailbox/", include("mail.mailbox_urls")))

@@ -15,7 +15,7 @@ site = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """The site. Its forms are UTF-8, whatever a request says: Django would believe it, and fail
-    before any middleware where the name is none of a text's encoding ("rot13")."""
+    """The site, without the charset that a request declares: its forms are UTF-8. Django would use
+    it, and fail before any middleware if it is not a text encoding ("rot13")."""
     environ["CONTENT_TYPE"] = CHARSET.sub("", environ.get("CONTENT_TYPE", ""))
     return site(environ, start_response)

@@ -1,4 +1,4 @@
-"""Durable mail: a row is written with the change it tells of, and a sender delivers it."""
+"""Durable mail: a row is written with the change that it reports, and a sender delivers it."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ def send_mail(
     fail_silently: bool = False,
     html: str | None = None,
 ) -> int:
-    """Sends an operator's own mail without waiting for the mail server.
+    """Sends an operator's own message without waiting for the mail server.
 
-    Returns how many mails were queued, one a recipient. What is wrong with the call itself (no
+    Returns how many were queued, one a recipient. What is wrong with the call itself (no
     recipient, a line break in the subject) raises, unless `fail_silently`; what the mail server
-    says stands in the row (`Mail.objects`, or the admin).
+    says is in the row (`Mail.objects`, or the admin).
     """
-    from mail import adhoc  # models cannot be imported before the applications are loaded
+    from mail.desk import adhoc  # models cannot be imported before the applications are loaded
 
     return adhoc.send_mail(subject, recipient_list, body, from_email, fail_silently, html)

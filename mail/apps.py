@@ -6,12 +6,13 @@ from django.utils.translation import gettext_lazy as _
 class MailConfig(AppConfig):
     name = "mail"
     verbose_name = _("Mail")
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # These register a letter, system checks, and receivers of events.
-        from mail import adhoc, checks, feedback  # noqa: F401
-        from mail.engines import threads
+        # These register letters and system checks.
+        from mail import checks  # noqa: F401
+        from mail.desk import adhoc  # noqa: F401
+        from mail.queue.engines import threads
 
-        # Not here and now: a thread that exists before a server forks its workers is lost in
-        # them, and may hold a lock for ever. The first request comes after every fork.
-        request_started.connect(threads.wake, dispatch_uid="mail.threads.wake")
+        # Not here and now: the first request comes after every fork (see there).
+        request_started.connect(threads.wake, dispatch_uid="mail.queue.engines.threads.wake")

@@ -1,6 +1,6 @@
-"""Makes the working environment: .venv, its packages, secrets.json, compiled messages.
+"""Sets up the working environment: .venv, its packages, secrets.json, compiled messages.
 
-Every function leaves alone what is already right, so all may be called at each start.
+Every function is idempotent, so all may be called at each start.
 Standard library only: this runs before anything is installed.
 """
 
@@ -17,18 +17,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-# Before anything that an older Python stumbles over. Linters would take sys.version_info for dead
-# code here.
+# Before anything that an older Python cannot parse or import. Not sys.version_info: linters would
+# call this dead code.
 if sys.hexversion < 0x030B0000:
     sys.exit(
-        f"{sys.executable} is Python {platform.python_version()}, and this needs 3.11 or newer.\n"
+        f"{sys.executable} is Python {platform.python_version()}; 3.11 or newer is needed.\n"
         "If you have one, name it: make run PYTHON=python3.11"
     )
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-UNFINISHED = VENV / "unfinished"  # exists while pip works, and still after an interruption
+UNFINISHED = VENV / "unfinished"  # exists while pip runs, and after an interruption
 SECRETS = ROOT / "secrets.json"
 
 RUNTIME = ["requirements.txt"]
@@ -38,11 +38,11 @@ Command = Sequence[str | Path]
 
 
 class SetupError(Exception):
-    """Something that the person has to mend; the message says what, and how."""
+    """Something that the person has to fix; the message says what, and how."""
 
 
 def start(main: Callable[[], int], *, interrupted: int) -> None:
-    """Run a script's main and exit, without a traceback for what people or their machines do.
+    """Run a script's main and exit, without a traceback for errors of people or their machines.
 
     `interrupted` is the exit code after Ctrl-C: success where that is the normal end.
     """
@@ -56,12 +56,12 @@ def start(main: Callable[[], int], *, interrupted: int) -> None:
 
 
 def say(line: str) -> None:
-    print(line, flush=True)  # at once, also into a pipe: people watch this
+    print(line, flush=True)  # at once, even into a pipe: people watch this
 
 
-def run_quietly(command: Command, trouble: str) -> None:
-    """Run a command and show its output only if it fails, with `trouble` below it."""
-    # No input: a question whose text is hidden would look like a hang.
+def run_quietly(command: Command, advice: str) -> None:
+    """Run a command and show its output only if it fails, with `advice` below it."""
+    # No input: a prompt that is not shown would look like a hang.
     env = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     done = subprocess.run(
         command,
@@ -72,16 +72,16 @@ def run_quietly(command: Command, trouble: str) -> None:
         stderr=subprocess.STDOUT,
     )
     if done.returncode:
-        raise SetupError(f"{done.stdout.decode(errors='replace')}\n{trouble}")
+        raise SetupError(f"{done.stdout.decode(errors='replace')}\n{advice}")
 
 
 # .venv and its packages
 
 
 def install(requirements: Sequence[str]) -> None:
-    """See to it that .venv exists and holds what these requirement files name."""
+    """Make sure that .venv exists and has what these requirement files list."""
     with _one_at_a_time():
-        # Half a package can look like a whole one to the next pip, so begin anew.
+        # pip may take half a package for a whole one, so start again.
         if UNFINISHED.exists() or not _venv_can("pass"):
             _make_venv()
         wanted = {VENV / f"{name}.installed": _fingerprint(name) for name in requirements}
@@ -95,7 +95,7 @@ def install(requirements: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Make `make run` and `make test` in two windows wait for each other. Dies with its process."""
+    """Lock, so that `make run` and `make test` wait for each other. Ends with the process."""
     descriptor = os.open(ROOT, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -130,27 +130,27 @@ def _pip_install(requirements: Sequence[str]) -> None:
     try:
         run_quietly(
             [*_pip(), "install", "--quiet", *files],
-            "The Python packages could not be installed; pip says why above.\n"
-            "If that is about the network, try again when it is there.",
+            "The Python packages could not be installed; see pip's output above.\n"
+            "If the network was down, try again when it is up.",
         )
     except SetupError:
-        UNFINISHED.unlink()  # pip gave up by itself, and cleans up behind itself
+        UNFINISHED.unlink()  # pip failed by itself, and has cleaned up
         raise
     UNFINISHED.unlink()
 
 
 def _pip() -> Command:
-    """Start of a command line: a pip that installs into .venv."""
+    """The start of a command line for a pip that installs into .venv."""
     if not _venv_can("import pip"):
         subprocess.run([PYTHON, "-m", "ensurepip", "--default-pip"], capture_output=True)
     if _venv_can("import pip"):
         return [PYTHON, "-m", "pip"]
-    if importlib.util.find_spec("pip"):  # beside the Python that runs this script
+    if importlib.util.find_spec("pip"):  # of the Python that runs this script
         return [sys.executable, "-m", "pip", "--python", PYTHON]
     raise SetupError("Python has no pip here. On Debian and Ubuntu: sudo apt install python3-venv")
 
 
-# The rest
+# secrets.json and translations
 
 
 def write_secrets() -> None:
@@ -169,10 +169,10 @@ def compile_messages() -> None:
         return
     run_quietly(
         [PYTHON, "-m", "babel.messages.frontend", "compile", "-D", "django", "-d", "locale"],
-        "The translations could not be compiled; pybabel says why above.",
+        "The translations could not be compiled; see pybabel's output above.",
     )
     stale = ", ".join(_stale_messages())
-    if stale:  # pybabel passes over a file whose header says fuzzy, as a new one's does
+    if stale:  # pybabel skips a file whose header is fuzzy, as a new one's is
         raise SetupError(f"Not compiled: {stale}. Remove '#, fuzzy' above its first msgid.")
 
 

@@ -13,12 +13,12 @@ import environment as env
 HOST = "127.0.0.1"
 DEFAULT_PORT = "8000"  # the one in SITE_URL's default
 RELOAD = 3  # exit code of Django's server when a file changed
-STOP_SECONDS = 15  # longer than a mail on its way may take
+STOP_SECONDS = 15  # longer than a message in flight may take
 
 
 def main() -> int:
     port = sys.argv[1] if len(sys.argv) > 1 else DEFAULT_PORT
-    check_port(port)  # first: nobody wants to wait a minute for this answer
+    check_port(port)  # first: nobody wants to wait a minute for this error
     env.say("1/5 Python packages")
     env.install(env.RUNTIME)
     env.say("2/5 Secrets")
@@ -34,15 +34,15 @@ def main() -> int:
 
 def check_port(port: str) -> None:
     if not (port.isdecimal() and 0 < int(port) < 65536):
-        raise env.SetupError(f"PORT must be a number from 1 to 65535, and {port!r} is not.")
+        raise env.SetupError(f"PORT must be a number from 1 to 65535, not {port!r}.")
     try:
         with socket.socket() as probe:
-            # As runserver does; without it a server stopped a moment ago still counts.
+            # As runserver does: without it, the port of a server that just stopped is still in use.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, int(port)))
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            why = "is taken by another program, maybe by this site in another window"
+            why = "is in use, maybe by this site in another window"
         else:
             why = f"cannot be used ({error.strerror})"
         other = int(port) + 1 if 1024 <= int(port) < 65535 else 8001
@@ -53,18 +53,18 @@ def check_port(port: str) -> None:
 def migrate() -> None:
     env.run_quietly(
         [env.PYTHON, "manage.py", "migrate"],
-        "The database could not be prepared; Django says why above.",
+        "The database could not be migrated; see Django's output above.",
     )
 
 
 def where_to_look(port: str) -> str:
     site = f"http://{HOST}:{port}"
-    mailbox = f"  The mailbox   {site}/mailbox/  (the site's mails appear here, and go nowhere)\n"
+    mailbox = f"  The mailbox   {site}/mailbox/  (all mail appears here, and goes nowhere else)\n"
     return (
         f"\n  The site      {site}/\n"
         f"{mailbox if mail_goes_to_files() else ''}"
         f"  The admin     {site}/admin/\n"
-        "                to become one: .venv/bin/python manage.py createsuperuser\n"
+        "                to create an administrator: .venv/bin/python manage.py createsuperuser\n"
         "  To stop       Ctrl-C\n"
     )
 
@@ -76,18 +76,18 @@ def mail_goes_to_files() -> bool:
 
 
 def serve(port: str) -> int:
-    """Run the server until it ends; start it again whenever a file of the site changed.
+    """Run the server until it ends; restart it whenever a file of the site changes.
 
-    This takes the place of the outer one of runserver's two processes, for the sake of Ctrl-C:
-    that one shows tracebacks while Django starts, and later kills a server that still cleans up.
+    This replaces the outer one of runserver's two processes, because of Ctrl-C: that one shows
+    tracebacks while Django starts, and later kills a server that is still shutting down.
     """
     command = [str(env.PYTHON), "manage.py", "runserver", f"{HOST}:{port}"]
     variables = server_variables(port)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill ends it as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends it as Ctrl-C does
     code = RELOAD
     while code == RELOAD:
-        # Ctrl-C reaches every process in the terminal, and only this one shall act on it. The
-        # server inherits the block; here a Ctrl-C in between is not lost, only a moment later.
+        # Ctrl-C reaches every process in the terminal, and only this one should act on it. The
+        # server inherits the blocked signal; here, a Ctrl-C in between is delayed and not lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         server = subprocess.Popen(command, cwd=env.ROOT, env=variables)
         try:
@@ -100,7 +100,7 @@ def serve(port: str) -> int:
 
 def server_variables(port: str) -> dict[str, str]:
     variables = {**os.environ, "RUN_MAIN": "true"}  # makes runserver the inner process
-    if port != DEFAULT_PORT:  # or the links in mails lead to the default port
+    if port != DEFAULT_PORT:  # or the links in messages lead to the default port
         variables.setdefault("SITE_URL", f"http://{HOST}:{port}")
     return variables
 
@@ -109,7 +109,7 @@ def stop(server: subprocess.Popen[bytes]) -> None:
     server.terminate()
     try:
         server.wait(STOP_SECONDS)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):  # Ctrl-C again: now
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):  # Ctrl-C again: kill it now
         server.kill()
 
 

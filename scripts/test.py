@@ -8,6 +8,12 @@ from pathlib import Path
 
 import environment as env
 
+# Most end-to-end tests wait for something: five at once keep two cores busy. tests/e2e/conftest.py
+# says who begins with what.
+SIDE_BY_SIDE = ["--numprocesses=5", "--dist=worksteal"]
+# Whoever gives one of these wants few tests, or to look at them: workers would only cost time.
+CHOOSING = ("-k", "-m", "-n", "-s", "--numprocesses", "--lf", "--last-failed", "--ff", "--pdb")
+
 
 def main() -> int:
     env.say("1/4 Python packages")
@@ -17,11 +23,14 @@ def main() -> int:
     env.say("3/4 Translations")
     env.compile_messages()
     env.say("4/4 Tests")
-    return subprocess.run([env.PYTHON, "-m", "pytest", *sys.argv[1:]], cwd=env.ROOT).returncode
+    arguments = sys.argv[1:]
+    few = any(one.startswith(CHOOSING) or ".py" in one for one in arguments)
+    pytest = [env.PYTHON, "-m", "pytest", *([] if few else SIDE_BY_SIDE)]
+    return subprocess.run([*pytest, *arguments], cwd=env.ROOT).returncode
 
 
 def install_system_packages() -> None:
-    """Install what is missing where we may. Elsewhere name it; the tests skip what they cannot."""
+    """Install what is missing, as root. Otherwise list it; tests that need it are skipped."""
     missing = missing_packages()
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         env.say(f"    installing {' '.join(missing)}, which can take some minutes")
@@ -34,7 +43,7 @@ def install_system_packages() -> None:
 
 
 def missing_packages() -> list[str]:
-    """Debian's names for what is not here. Programs count, however they came."""
+    """Debian packages whose programs are missing. How a program was installed does not matter."""
     present = {
         "chromium": shutil.which("chromium"),
         "gettext": shutil.which("msgfmt") and shutil.which("xgettext"),
@@ -42,7 +51,7 @@ def missing_packages() -> list[str]:
         "spamassassin": shutil.which("spamassassin"),
         "rabbitmq-server": shutil.which("rabbitmq-server") or found("/usr/lib/rabbitmq", "bin/*"),
         "redis-server": shutil.which("redis-server"),
-        "fonts-noto-cjk": has_korean_font(),  # without one, Chromium draws boxes
+        "fonts-noto-cjk": has_korean_font(),  # without one, Chromium shows boxes
     }
     return [package for package, here in present.items() if not here]
 
@@ -58,16 +67,16 @@ def found(folder: str, pattern: str) -> bool:
 
 
 def apt_install(packages: list[str]) -> None:
-    # The runlevel keeps the servers among the packages from starting: the tests start their own.
+    # RUNLEVEL=1 keeps the packaged servers from starting: the tests start their own.
     env_of_apt = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]
-    # With patience for another apt, which a machine just started often runs.
+    # Wait for another apt: a machine that just booted often runs one.
     apt = [*env_of_apt, "apt-get", "-y", "-o", "DPkg::Lock::Timeout=90"]
     try:
         env.run_quietly([*apt, "update"], "apt-get update failed.")
         install = [*apt, "install", "--no-install-recommends", *packages]
         env.run_quietly(install, "apt-get install failed.")
     except env.SetupError as error:
-        env.say(str(error))  # not the end: most tests run without
+        env.say(str(error))  # not fatal: most tests run without
 
 
 if __name__ == "__main__":

@@ -14,8 +14,10 @@ from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from mail import connections, delivery
 from mail.models import Mail, Suppression
+from mail.queue import delivering
+from mail.queue.alarms import alarms
+from mail.transport import connection
 from users import accounts, tokens
 from users.models import User
 
@@ -26,9 +28,10 @@ LINK = re.compile(r"http://127\.0\.0\.1:8000(/users/\S+)")
 
 @pytest.fixture(autouse=True)
 def _no_kept_connection() -> Any:
-    """Neither a kept connection nor a count in the cache reaches the next test."""
+    """Neither a kept connection, a belief about an alarm nor a count reaches the next test."""
     yield
-    connections.close()
+    connection.close()
+    alarms.forget()
     cache.clear()
 
 
@@ -97,14 +100,15 @@ def clock(time_machine: Any) -> Callable[[datetime], None]:
 def deliver_all() -> list[EmailMultiAlternatives]:
     """One step of the senders: whatever is due goes out. The letters of this step."""
     before = len(django_mail.outbox)
-    for pk, _ in delivery.overdue():
-        delivery.deliver(pk)
+    for pk, _ in delivering.overdue():
+        delivering.deliver(pk)
     return django_mail.outbox[before:]  # type: ignore[return-value]
 
 
 def take(pk: Any) -> Mail | None:
-    """As a sender does: the row is his alone. None if it is not due, done, or somebody else's."""
-    return next((mail for mail in Mail.objects.read([pk]) if mail.claim()), None)
+    """Claims a row as a sender does; None if it is not due, done, or claimed by another."""
+    mail = Mail.objects.due().filter(pk=pk).select_related("user").first()
+    return mail if mail and mail.claim() else None
 
 
 def link_in(letter: EmailMultiAlternatives) -> str:

@@ -1,4 +1,4 @@
-"""Activate: a link is opened, and nothing happens; a button is pressed, and the account opens."""
+"""Activate: a link is opened, and nothing happens; its button activates the account."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -71,7 +71,7 @@ def test_another_browser_is_asked_for_the_password(browser: Client, activation_p
 @pytest.mark.parametrize(
     "password", ["", "wrong-horse", PASSWORD.upper(), f" {PASSWORD}", "x" * 257]
 )
-def test_a_wrong_password_opens_nothing(
+def test_a_wrong_password_activates_nothing(
     browser: Client, activation_page: str, password: str
 ) -> None:
     before = database()
@@ -83,7 +83,7 @@ def test_a_wrong_password_opens_nothing(
     assert not is_signed_in(browser)
 
 
-def test_a_button_without_the_password_field_opens_nothing(
+def test_a_button_without_the_password_field_activates_nothing(
     browser: Client, activation_page: str
 ) -> None:
     before = database()
@@ -126,7 +126,7 @@ def test_a_new_password_shuts_out_whoever_chose_the_old(
         ("x" * 257, "x" * 257),
     ],
 )
-def test_a_bad_new_password_opens_nothing(
+def test_a_bad_new_password_activates_nothing(
     browser: Client, activation_page: str, bob: User, first: str, second: str
 ) -> None:
     before = database()
@@ -196,7 +196,7 @@ def test_the_clean_address_is_worth_nothing_elsewhere(
 
 def assert_keyed(response: Any) -> None:
     assert "no-store" in response["Cache-Control"]
-    # Neither tells another site the path. See `KeyedPage` for why it is not "no-referrer".
+    # Neither tells another site the path. See `LinkPage` for why it is not "no-referrer".
     assert response["Referrer-Policy"] in ("strict-origin", "same-origin")
     assert response["X-Robots-Tag"] == "noindex"
 
@@ -280,7 +280,7 @@ def test_of_two_who_press_it_in_the_same_moment_one_wins(
 def test_an_address_corrected_in_the_same_moment_is_not_proven(
     browser: Client, activation_page: str, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CVE-2026-32700: the link proved the old address, the account would open with the new."""
+    """CVE-2026-32700: the link proved the old address, the account would get the new."""
     activate = accounts.activate
 
     def after_a_correction(claim: User, *args: Any) -> User:
@@ -338,7 +338,7 @@ def test_of_two_claims_to_one_address_the_first_proven_gets_it(
     assert not is_signed_in(browser)
 
 
-def test_a_new_password_for_an_address_that_was_just_taken_opens_nothing(
+def test_a_new_password_for_an_address_that_was_just_taken_activates_nothing(
     browser: Client, bob: User, cast: Callable[..., User]
 ) -> None:
     open_link(browser, activation_link(bob))
@@ -353,7 +353,7 @@ def test_a_new_password_for_an_address_that_was_just_taken_opens_nothing(
 # Somebody else
 
 
-def test_a_link_opened_while_somebody_else_is_signed_in_signs_him_out(
+def test_a_link_opened_while_somebody_else_is_signed_in_signs_them_out(
     browser: Client, other_browser: Client, alice: User, bob: User
 ) -> None:
     sign_in(browser, "alice")
@@ -380,7 +380,7 @@ def test_the_session_is_another_after_activation(browser: Client, activation_pag
     assert browser.cookies["sessionid"].value != before
 
 
-def test_the_link_of_another_claim_does_not_open_this_one(
+def test_the_link_of_another_claim_does_not_activate_this_one(
     browser: Client, bob: User, cast: Callable[..., User]
 ) -> None:
     mallory = cast("mallory", "waiting")

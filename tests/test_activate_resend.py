@@ -70,7 +70,7 @@ def test_a_claim_lives_as_long_as_its_newest_link(
     assert browser.get(link_in(letter)).status_code == 404
 
 
-def test_a_letter_that_waited_a_day_for_the_mail_server_still_opens_the_account(
+def test_a_letter_that_waited_a_day_for_the_mail_server_still_activates_the_account(
     browser: Client, clock: Any
 ) -> None:
     """Token and claim begin when the letter is written, not when it was asked for."""

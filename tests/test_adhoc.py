@@ -1,21 +1,29 @@
-"""An operator's own mail: queued from a shell in one line, and refused in plain words."""
+"""An operator's own message: queued from a shell in one line, and refused in plain words."""
 
 import logging
+import smtplib
 from collections.abc import Iterator
+from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from django.core import mail as django_mail
 from django.core.mail import BadHeaderError
 from django.db import DatabaseError
 from django.test import Client
+from django.utils import timezone
 
-from mail import connections, delivery, outbox, send_mail
+from mail import send_mail
+from mail.causes import Cause
+from mail.desk import adhoc
 from mail.models import Draft, Mail, State
-from tests.conftest import PASSWORD, deliver_all, registration, take
+from mail.queue import delivering, posting
+from mail.transport import connection
+from tests.conftest import PASSWORD, deliver_all, registration
 from tests.elsewhere import DEVELOPMENT, Site
 from users import accounts
 
@@ -23,7 +31,7 @@ from users import accounts
 
 
 @pytest.mark.django_db
-def test_each_recipient_gets_a_mail_of_his_own_and_the_count_is_returned() -> None:
+def test_each_recipient_gets_a_message_of_their_own_and_the_count_is_returned() -> None:
     assert send_mail("Holiday", ["a@example.com", "Bob <b@example.com>"], "Closed on Monday.") == 2
     assert Mail.objects.filter(letter="adhoc", state=State.PENDING).count() == 2
     assert django_mail.outbox == [], "the caller does not wait for a mail server"
@@ -35,7 +43,7 @@ def test_each_recipient_gets_a_mail_of_his_own_and_the_count_is_returned() -> No
 
 
 @pytest.mark.django_db
-def test_two_equal_mails_to_one_person_are_two_mails() -> None:
+def test_two_equal_messages_to_one_person_are_two_messages() -> None:
     assert send_mail("s", ["a@example.com", "a@example.com"], "b") == 2
     assert send_mail("s", ["a@example.com"], "b") == 1
     assert len(deliver_all()) == 3
@@ -55,7 +63,7 @@ def test_html_goes_beside_the_text_and_a_sender_of_ones_own_is_kept() -> None:
 
 
 @pytest.mark.django_db
-def test_a_body_is_kept_only_until_the_mail_is_sent() -> None:
+def test_a_body_is_kept_only_until_the_message_is_sent() -> None:
     send_mail("s", ["a@example.com"], "confidential")
     assert Draft.objects.get().body == "confidential"
     deliver_all()
@@ -64,21 +72,48 @@ def test_a_body_is_kept_only_until_the_mail_is_sent() -> None:
 
 
 @pytest.mark.django_db
-def test_a_body_that_will_never_be_sent_is_not_kept_either() -> None:
+def test_a_body_that_will_never_be_sent_is_not_kept_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "send", lambda message: False)  # accepted, and not sent
     send_mail("s", ["a@example.com", "b@example.com"], "confidential")
     first, second = Mail.objects.order_by("pk")
-    claimed = take(first.pk)
-    assert claimed is not None
-    claimed.mark_dropped("suppressed by the mail service")
+    delivering.deliver(first.pk)
+    first.refresh_from_db()
+    assert (first.state, first.cause) == (State.DROPPED, Cause.SUPPRESSED)
     assert Draft.objects.get().mail == second, "and the other one's is still there"
 
 
 @pytest.mark.django_db
-def test_a_body_stays_while_the_mail_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_of_one_that_failed_is_kept_to_be_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(message: Any) -> bool:
+        raise smtplib.SMTPDataError(550, b"spam")
+
+    monkeypatch.setattr(connection, "send", refuse)
+    send_mail("s", ["a@example.com"], "confidential")
+    deliver_all()
+    assert Mail.objects.get().state == State.FAILED
+    assert Draft.objects.get().body == "confidential"
+
+
+@pytest.mark.django_db
+def test_a_body_that_was_too_late_is_kept_to_be_sent_again() -> None:
+    send_mail("s", ["a@example.com"], "confidential")
+    Mail.objects.update(created_at=timezone.now() - timedelta(days=4))
+    deliver_all()
+    mail = Mail.objects.get()
+    assert (mail.state, mail.cause) == (State.FAILED, Cause.TOO_LATE)
+    assert Draft.objects.get().body == "confidential"
+
+
+@pytest.mark.django_db
+def test_a_body_is_kept_while_the_message_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(message: Any) -> bool:
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(connections, "send", away)
+    monkeypatch.setattr(connection, "send", away)
     send_mail("s", ["a@example.com"], "confidential")
     deliver_all()
     assert Mail.objects.get().state == State.PENDING
@@ -86,12 +121,12 @@ def test_a_body_stays_while_the_mail_is_tried_again(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.django_db
-def test_a_mail_without_its_draft_is_dropped() -> None:
+def test_a_message_without_its_draft_is_dropped() -> None:
     send_mail("s", ["a@example.com"], "b")
     Draft.objects.all().delete()
-    mail = delivery.deliver(Mail.objects.get().pk)
+    mail = delivering.deliver(Mail.objects.get().pk)
     assert mail is not None
-    assert mail.state == State.DROPPED
+    assert (mail.state, mail.cause) == (State.DROPPED, Cause.NOT_NEEDED)
 
 
 # Bad calls
@@ -99,16 +134,20 @@ def test_a_mail_without_its_draft_is_dropped() -> None:
 BAD_CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"recipient_list": "a@example.com"}, TypeError, r'is a list, such as \["name@example.com"\]'),
     ({"recipient_list": []}, ValueError, "there is nobody to write to"),
-    ({"recipient_list": ["nobody"]}, ValueError, "'nobody' is no e-mail address"),
-    ({"recipient_list": [""]}, ValueError, "'' is no e-mail address"),
-    ({"recipient_list": ["a@example.com", "b@"]}, ValueError, "'b@' is no e-mail address"),
-    ({"recipient_list": ["a@example.com, b@example.com"]}, ValueError, "is no e-mail address"),
-    ({"recipient_list": ["a@example.com\nBcc: b@example.com"]}, ValueError, "is no e-mail address"),
-    ({"recipient_list": ["A\r\nBcc: b@c.com <a@b.com>"]}, ValueError, "is no e-mail address"),
+    ({"recipient_list": ["nobody"]}, ValueError, "'nobody' is not an e-mail address"),
+    ({"recipient_list": [""]}, ValueError, "'' is not an e-mail address"),
+    ({"recipient_list": ["a@example.com", "b@"]}, ValueError, "'b@' is not an e-mail address"),
+    ({"recipient_list": ["a@example.com, b@example.com"]}, ValueError, "is not an e-mail address"),
+    (
+        {"recipient_list": ["a@example.com\nBcc: b@example.com"]},
+        ValueError,
+        "is not an e-mail address",
+    ),
+    ({"recipient_list": ["A\r\nBcc: b@c.com <a@b.com>"]}, ValueError, "is not an e-mail address"),
     ({"subject": "Hello\nBcc: b@example.com"}, BadHeaderError, "the subject has a line break"),
     ({"subject": "Hello\rBcc: b@example.com"}, BadHeaderError, "the subject has a line break"),
-    ({"from_email": "a@example.com\nBcc: b@example.com"}, ValueError, "is no e-mail address"),
-    ({"from_email": "the dean"}, ValueError, "'the dean' is no e-mail address"),
+    ({"from_email": "a@example.com\nBcc: b@example.com"}, ValueError, "is not an e-mail address"),
+    ({"from_email": "the dean"}, ValueError, "'the dean' is not an e-mail address"),
 ]
 
 
@@ -127,16 +166,16 @@ def test_a_bad_call_raises_in_plain_words_and_sends_nothing(
 
 
 @pytest.mark.django_db
-def test_when_one_mail_cannot_be_written_down_none_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or the operator, who repeats his call, would write twice to the first ones."""
-    real = outbox.post
+def test_when_one_message_cannot_be_queued_none_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the operator, who repeats the call, would write twice to the first ones."""
+    real = posting.post
 
     def post(letter: str, *, address: str, **fields: Any) -> Mail:
         if address == "b@example.com":
             raise DatabaseError("the disk is full")
         return real(letter, address=address, **fields)
 
-    monkeypatch.setattr(outbox, "post", post)
+    monkeypatch.setattr(adhoc, "post", post)
     with pytest.raises(DatabaseError):
         send_mail("s", ["a@example.com", "b@example.com"], "b")
     assert not Mail.objects.exists()
@@ -171,11 +210,12 @@ def test_djangos_own_send_mail_works_in_the_shell_too(site: Site) -> None:
     assert letter["To"] == "a@example.com"
 
 
-def test_a_shell_whose_mail_cannot_leave_says_that_it_waits(site: Site) -> None:
+def test_a_shell_whose_message_cannot_leave_says_that_it_waits(site: Site) -> None:
     """And ends all the same; the row stays for the site."""
     call = (
-        "from mail import delivery; from mail.engines import threads; import threading; "
-        "delivery.deliver_batch = lambda pks: threading.Event().wait(); "
+        "import threading; "
+        "from mail.queue import delivering; from mail.queue.engines import threads; "
+        "delivering.deliver = lambda pk: threading.Event().wait(); "
         "threads.drain.__defaults__ = (0.1,); threads.Pool.stop.__defaults__ = (0.1,); "
         "send_mail('s', ['a@example.com'], 'b')"
     )
@@ -198,7 +238,7 @@ def broken_site(monkeypatch: pytest.MonkeyPatch, settings: Any, browser: Client)
     return browser
 
 
-def test_a_broken_page_is_told_to_every_admin_through_the_outbox(broken_site: Client) -> None:
+def test_a_broken_page_is_reported_to_every_admin_through_the_queue(broken_site: Client) -> None:
     assert broken_site.post("/users/register/", registration()).status_code == 500
     assert django_mail.outbox == [], "the visitor does not wait for a mail server too"
     letters = deliver_all()
@@ -208,17 +248,49 @@ def test_a_broken_page_is_told_to_every_admin_through_the_outbox(broken_site: Cl
     assert "ZeroDivisionError" in str(letters[0].body)
 
 
-def test_the_mail_about_a_broken_page_holds_nobodys_password(broken_site: Client) -> None:
+def test_the_report_of_a_broken_page_holds_nobodys_password(broken_site: Client) -> None:
     broken_site.post("/users/register/", registration())
     for letter in deliver_all():
         assert PASSWORD not in str(letter.body)
 
 
 def test_a_long_address_of_a_broken_page_fits_into_the_draft(broken_site: Client) -> None:
-    """PostgreSQL would refuse it, and the alarm would be lost."""
+    """PostgreSQL would refuse it, and the report would be lost."""
     logging.getLogger("django.request").error("Internal Server Error: /%s", "x" * 500)
     limit = Draft._meta.get_field("subject").max_length
     assert [len(draft.subject) for draft in Draft.objects.all()] == [limit, limit]
+
+
+def test_two_errors_within_a_minute_are_both_reported(broken_site: Client) -> None:
+    """The second waits for its turn. Of any other letter it would be a duplicate."""
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for words in ("the disk is full", "the cache is away"):
+            logging.getLogger("django.request").error(words)
+        clock.shift(1)
+        assert len(deliver_all()) == 2, "one to each admin"
+        waiting = Mail.objects.filter(letter="error_report", state=State.PENDING)
+        assert [mail.cause for mail in waiting] == [Cause.TURN] * 2
+        clock.shift(60)
+        assert len(deliver_all()) == 2
+    bodies = [str(letter.body) for letter in django_mail.outbox]
+    for words in ("the disk is full", "the cache is away"):
+        assert len([body for body in bodies if words in body]) == 2
+    assert not Draft.objects.exists()
+
+
+def test_a_page_that_breaks_for_everybody_does_not_fill_a_mailbox(
+    broken_site: Client, settings: Any
+) -> None:
+    settings.EMAIL_PER_ADDRESS_LIMIT = 2
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for number in range(3):
+            logging.getLogger("django.request").error("error %s", number)
+            clock.shift(61)
+            deliver_all()
+    assert len(django_mail.outbox) == 2 * len(settings.ADMINS)
+    dropped = Mail.objects.filter(state=State.DROPPED)
+    assert [mail.cause for mail in dropped] == [Cause.LIMIT] * len(settings.ADMINS)
+    assert not Draft.objects.exists()
 
 
 def test_without_admins_a_broken_page_posts_nothing(broken_site: Client, settings: Any) -> None:
@@ -227,7 +299,7 @@ def test_without_admins_a_broken_page_posts_nothing(broken_site: Client, setting
     assert not Mail.objects.exists()
 
 
-def test_the_mail_about_a_broken_link_does_not_hold_the_link(
+def test_the_report_of_a_broken_link_does_not_hold_the_link(
     broken_site: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("users.views.pages.bad_link", None)

@@ -1,15 +1,18 @@
-"""The admin: staff starts things; what only the person may do stays his."""
+"""The admin: staff starts things; what only the person may do stays theirs."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from mail import outbox
+from mail.api import suppress, suppression_of
 from mail.models import Mail, Suppression
-from mail.suppression import Reason, reason_for, suppress
+from mail.queue import posting
 from tests.conftest import PASSWORD, deliver_all, link_in
+from users import accounts
+from users.admin import UserAdmin
 from users.models import State, User
 
 
@@ -47,8 +50,8 @@ def state_of(person: User) -> State:
 
 
 def test_every_page_of_the_admin_opens(office: Client, alice: User) -> None:
-    mail = outbox.post("password_change", user=alice)
-    suppress("eve@example.com", Reason.DECLINED)
+    mail = posting.post("password_change", user=alice)
+    suppress("eve@example.com", Suppression.Reason.DECLINED)
     for path in (
         "/admin/",
         "/admin/users/user/",
@@ -109,7 +112,7 @@ def test_disabling_ends_the_session_and_cancels_a_claim(
     assert not other_browser.get("/").wsgi_request.user.is_authenticated, "it does not come back"
 
 
-def test_nobody_disables_himself(office: Client, root: User) -> None:
+def test_nobody_disables_themselves(office: Client, root: User) -> None:
     act(office, "disable", root)
     assert state_of(root) == State.ACTIVE
 
@@ -150,6 +153,32 @@ def test_the_name_and_address_of_a_person_are_not_staffs_to_change(
     alice.refresh_from_db()
     assert (alice.name, alice.department, alice.level) == ("Alice B.", "수학과", "1")
     assert (alice.user_id, alice.email, alice.is_active) == ("alice", "alice@example.com", True)
+
+
+def test_only_what_was_changed_is_written_because_the_rest_may_have_changed_meanwhile(
+    office: Client, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bob activates the account while staff corrects the name."""
+    save_model = UserAdmin.save_model
+
+    def slowly(*arguments: Any) -> None:
+        accounts.activate(User.objects.get(pk=bob.pk))
+        save_model(*arguments)
+
+    monkeypatch.setattr(UserAdmin, "save_model", slowly)
+    office.post(
+        f"/admin/users/user/{bob.pk}/change/",
+        {
+            "name": "Bob B.",
+            "department": bob.department,
+            "level": bob.level,
+            "language": bob.language,
+            "mails-TOTAL_FORMS": "0",
+            "mails-INITIAL_FORMS": "0",
+        },
+    )
+    assert state_of(bob) == State.ACTIVE
+    assert User.objects.get(pk=bob.pk).name == "Bob B."
 
 
 def test_staff_without_all_rights_cannot_give_them_to_itself(browser: Client, staff: User) -> None:
@@ -193,7 +222,7 @@ def test_people_are_not_added_here(office: Client) -> None:
 
 
 def test_mail_rows_are_read_only(office: Client, alice: User) -> None:
-    mail = outbox.post("password_change", user=alice)
+    mail = posting.post("password_change", user=alice)
     assert office.get("/admin/mail/mail/add/").status_code == 403
     assert office.post(f"/admin/mail/mail/{mail.pk}/change/", {"state": "sent"}).status_code == 403
     assert office.post(f"/admin/mail/mail/{mail.pk}/delete/", {"post": "yes"}).status_code == 403
@@ -201,10 +230,10 @@ def test_mail_rows_are_read_only(office: Client, alice: User) -> None:
 
 
 def test_clearing_a_suppression_lets_letters_through_again(office: Client) -> None:
-    suppress("bob@example.com", Reason.DECLINED)
+    suppress("bob@example.com", Suppression.Reason.DECLINED)
     row = Suppression.objects.get()
     office.post(f"/admin/mail/suppression/{row.pk}/delete/", {"post": "yes"})
-    assert not reason_for("bob@example.com")
+    assert not suppression_of("bob@example.com")
 
 
 def test_a_visitor_and_a_plain_member_do_not_get_in(browser: Client, alice: User) -> None:

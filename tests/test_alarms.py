@@ -1,8 +1,10 @@
-"""A fault of ours: everything waits, an operator is told by another way, and nothing is lost."""
+"""A configuration fault: all mail waits, operators are notified, and nothing is lost."""
 
 import logging
 import smtplib
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +13,13 @@ from django.core import mail as django_mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.utils import timezone
 
-from mail import alarms, delivery, send_mail
-from mail.models import Mail, State
+from mail import send_mail
+from mail.causes import Cause
+from mail.models import Alarm, Mail, State
+from mail.queue import delivering
+from mail.queue.alarms import Alarms, alarms
 from tests.conftest import deliver_all, take
+from tests.elsewhere import DEVELOPMENT, Site
 
 REFUSED = smtplib.SMTPAuthenticationError(535, b"5.7.8 bad password")
 
@@ -40,54 +46,69 @@ def server(monkeypatch: pytest.MonkeyPatch, db: None) -> Server:
     return server
 
 
-@pytest.fixture(autouse=True)
-def _no_alarm_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alarms, "_stands", False)
-    monkeypatch.setattr(alarms, "_looked_at", float("-inf"))
+class Clock:
+    now = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
 
 
-def test_one_mail_a_minute_tries_and_the_others_wait(server: Server) -> None:
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def process(db: None, clock: Clock) -> Callable[[], Alarms]:
+    """What one more process knows; all look at one clock."""
+    return lambda: Alarms(clock)
+
+
+def test_one_message_a_minute_tries_and_the_others_wait(server: Server) -> None:
     with time_machine.travel(timezone.now(), tick=False) as clock:
         deliver_all()
         assert server.asked == 1, "a login that is refused too often locks the account"
-        assert Mail.objects.filter(state=State.PENDING, held=True, attempts=0).count() == 3
+        assert Mail.objects.filter(state=State.PENDING, on_hold=True, attempts=0).count() == 3
         clock.shift(timedelta(minutes=2))
         deliver_all()
         assert server.asked == 2
 
 
-def test_when_it_is_mended_everything_goes_at_once(server: Server) -> None:
+def test_when_it_is_fixed_everything_goes_at_once(server: Server) -> None:
     with time_machine.travel(timezone.now(), tick=False) as clock:
         deliver_all()
         server.closed = False
         clock.shift(timedelta(minutes=2))
-        assert delivery.deliver(Mail.objects.overdue()[0].pk)
+        assert delivering.deliver(Mail.objects.overdue()[0].pk)
         assert alarms.current() is None
-        assert Mail.objects.overdue().count() == 2, "no longer held up"
+        assert Mail.objects.overdue().count() == 2, "no longer on hold"
         deliver_all()
         assert Mail.objects.filter(state=State.SENT).count() == 3
 
 
-def test_a_mail_that_is_held_up_just_as_the_alarm_ends_is_let_go_too(
+def test_a_message_that_is_put_on_hold_just_as_the_alarm_ends_is_released_too(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deliver_all()
-    held_until = alarms.hold_until
+    take_probe = alarms.take_probe
 
-    def ends_meanwhile() -> Any:
-        until = held_until()
-        alarms.mail_left()  # another sender's mail has left
-        monkeypatch.setattr(alarms, "hold_until", held_until)
-        return until
+    def ends_meanwhile() -> bool:
+        free = take_probe()
+        alarms.end()  # another sender's message has left
+        return free
 
-    with time_machine.travel(timezone.now() + timedelta(seconds=1), tick=False):
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        deliver_all()
+        clock.shift(1)
         Mail.objects.update(due=timezone.now())
-        monkeypatch.setattr(alarms, "hold_until", ends_meanwhile)
-        delivery.deliver(Mail.objects.overdue()[0].pk)
+        monkeypatch.setattr(alarms, "take_probe", ends_meanwhile)
+        delivering.deliver(Mail.objects.overdue()[0].pk)
+        assert server.asked == 1, "the probe of this minute was taken"
         assert Mail.objects.overdue().count() == 3
 
 
-def test_operators_are_told_once_an_hour(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_operators_are_notified_once_an_hour(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
     with (
         caplog.at_level(logging.CRITICAL, "mail.alarm"),
         time_machine.travel(timezone.now(), tick=False) as clock,
@@ -99,32 +120,119 @@ def test_operators_are_told_once_an_hour(server: Server, caplog: pytest.LogCaptu
     assert "535 5.7.8 bad password" in caplog.text
     alarm = alarms.current()
     assert alarm
-    assert "the login was refused" in alarm.words
+    assert alarm.cause == Cause.LOGIN
+    assert "the login was refused" in alarm.error
 
 
-def test_an_alarm_that_comes_and_goes_is_told_once_an_hour_too(
-    db: None, caplog: pytest.LogCaptureFixture
+def test_an_alarm_that_comes_and_goes_is_reported_once_an_hour_too(
+    process: Callable[[], Alarms], clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    alarms = process()
     with caplog.at_level(logging.CRITICAL, "mail.alarm"):
         for _ in range(5):
-            alarms.raise_alarm("throttled")
-            alarms.mail_left()
-    assert len(caplog.records) == 1
-    assert alarms.current() is None
+            alarms.raise_(Cause.THROTTLED, "throttled")
+            alarms.end()
+            clock.now += timedelta(minutes=11)
+        assert len(caplog.records) == 1
+        assert alarms.current() is None
+        clock.now += timedelta(minutes=5)
+        alarms.raise_(Cause.THROTTLED, "throttled")
+    assert len(caplog.records) == 2
 
 
-def test_another_process_learns_of_an_alarm_and_its_mail_ends_it(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+def test_an_alarm_that_has_ended_begins_anew(process: Callable[[], Alarms], clock: Clock) -> None:
+    alarms = process()
+    alarms.raise_(Cause.THROTTLED, "throttled")
+    alarms.raise_(Cause.THROTTLED, "throttled")
+    alarms.end()
+    clock.now += timedelta(minutes=11)
+    alarms.raise_(Cause.LOGIN, "the login was refused")
+    alarm = Alarm.objects.get()
+    assert (alarm.since, alarm.last_at, alarm.times) == (clock.now, clock.now, 1)
+    assert (alarm.cause, alarm.error) == (Cause.LOGIN, "the login was refused")
+
+
+def test_another_process_learns_of_an_alarm_and_its_message_ends_it(
+    process: Callable[[], Alarms], clock: Clock
 ) -> None:
-    alarms.raise_alarm("the login was refused")
-    monkeypatch.setattr(alarms, "_stands", False)  # what another process has in mind,
-    monkeypatch.setattr(alarms, "_looked_at", float("-inf"))  # and must look at again
-    assert alarms.hold_until() is not None
-    alarms.mail_left()
-    assert alarms.current() is None
+    first, second = process(), process()
+    assert not second.is_raised()
+    first.raise_(Cause.LOGIN, "the login was refused")
+    assert not second.is_raised(), "it asks the database but now and then"
+    clock.now += timedelta(seconds=11)
+    assert second.is_raised()
+    assert not second.take_probe()
+    second.end()
+    assert second.current() is None
+    assert first.take_probe(), "it has ended: everybody may"
 
 
-def test_the_probe_is_not_spent_on_mail_for_nobody(server: Server) -> None:
+def test_a_clock_that_is_set_back_hides_no_alarm(
+    process: Callable[[], Alarms], clock: Clock
+) -> None:
+    first, second = process(), process()
+    assert not second.is_raised()
+    clock.now -= timedelta(days=1)
+    first.raise_(Cause.LOGIN, "the login was refused")
+    assert second.is_raised()
+
+
+# The probe
+
+
+def test_of_the_senders_that_ask_in_one_minute_one_gets_the_probe(
+    process: Callable[[], Alarms], clock: Clock
+) -> None:
+    first, second = process(), process()
+    first.raise_(Cause.LOGIN, "the login was refused")
+    assert not second.take_probe(), "the first minute belongs to what has raised it"
+    for _ in range(2):
+        clock.now += timedelta(minutes=1)
+        assert second.take_probe()
+        assert not second.take_probe()
+        assert not first.take_probe()
+        clock.now += timedelta(seconds=59)
+        assert not first.take_probe()
+        clock.now -= timedelta(seconds=59)
+
+
+def test_of_many_threads_that_ask_at_once_one_gets_the_probe(tmp_path: Path) -> None:
+    """Real threads, with a connection each."""
+    site = Site(tmp_path, **DEVELOPMENT).migrate()
+    assert site.story(MANY_PROBES) == f"{[1] * 20}\n"
+
+
+MANY_PROBES = """
+django.setup()
+from datetime import UTC, datetime, timedelta
+from threading import Barrier, Thread
+from django.db import connections
+from mail.causes import Cause
+from mail.queue.alarms import Alarms
+
+now = datetime(2026, 3, 2, 12, tzinfo=UTC)
+alarms = Alarms(lambda: now)
+alarms.raise_(Cause.LOGIN, "the login was refused")
+barrier, taken = Barrier(6), []
+
+def ask():
+    for minute in range(1, 21):
+        global now
+        if barrier.wait() == 0:
+            now += timedelta(minutes=1)
+        barrier.wait()
+        if alarms.take_probe():
+            taken.append(minute)
+    connections.close_all()
+
+threads = [Thread(target=ask) for _ in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print([taken.count(minute) for minute in range(1, 21)])
+"""
+
+
+def test_the_probe_is_not_spent_on_a_message_for_nobody(server: Server) -> None:
     with time_machine.travel(timezone.now(), tick=False) as clock:
         deliver_all()
         server.closed = False
@@ -132,7 +240,7 @@ def test_the_probe_is_not_spent_on_mail_for_nobody(server: Server) -> None:
         nobodys = Mail.objects.create(
             letter="password_reset", address="nobody@example.com", language="en"
         )
-        delivery.deliver(nobodys.pk)
+        delivering.deliver(nobodys.pk)
         assert len(deliver_all() + deliver_all()) == 3
 
 
@@ -144,19 +252,19 @@ def test_an_alarm_fades_when_nobody_confirms_it(server: Server) -> None:
         assert alarms.current() is None
 
 
-def test_each_try_stands_in_the_timeline(server: Server) -> None:
+def test_each_try_is_in_the_timeline(server: Server) -> None:
     deliver_all()
     tried = Mail.objects.get(timeline__isnull=False)
     assert tried.timeline.get().what == "the login was refused: 535 5.7.8 bad password"
 
 
-def test_a_mail_whose_sender_dies_each_time_ends(bob: Any) -> None:
+def test_a_message_whose_sender_dies_each_time_ends(bob: Any) -> None:
     mail = Mail.objects.create(letter="register", user=bob, address=bob.email, language="en")
     with time_machine.travel(timezone.now(), tick=False) as clock:
         for _ in range(5):
             assert take(mail.pk), "claimed, and then the process is killed"
             clock.shift(timedelta(hours=1))
-        delivery.deliver(mail.pk)
+        delivering.deliver(mail.pk)
     mail.refresh_from_db()
-    assert mail.state == State.FAILED
+    assert (mail.state, mail.cause) == (State.FAILED, Cause.CRASHED)
     assert "died 5 times" in mail.error

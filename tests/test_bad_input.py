@@ -23,13 +23,11 @@ from tests.conftest import (
 from users import identity
 from users.forms import (
     ActivationForm,
-    ActivationPasswordForm,
     AddressForm,
     ChangeForm,
     LoginForm,
+    NewPasswordForm,
     RegistrationForm,
-    ResetForm,
-    ResetRequestForm,
 )
 from users.models import User
 
@@ -197,11 +195,9 @@ def test_a_name_that_cannot_be_shown_is_refused(browser: Client, what: str) -> N
 FORM_CLASSES: list[tuple[Any, tuple[Any, ...], dict[str, str]]] = [
     (RegistrationForm, (), registration()),
     (AddressForm, (), {"email": "carol@example.com"}),
-    (ResetRequestForm, (), {"email": "carol@example.com"}),
     (LoginForm, (None,), {"username": "alice", "password": PASSWORD}),
     (ActivationForm, (User(),), {"password": PASSWORD}),
-    (ActivationPasswordForm, (User(),), NEW),
-    (ResetForm, (User(),), NEW),
+    (NewPasswordForm, (User(),), NEW),
     (ChangeForm, (User(),), {"old_password": PASSWORD, **NEW}),
 ]
 FORM_FIELDS = [(cls, args, good, field) for cls, args, good in FORM_CLASSES for field in good]
@@ -303,8 +299,8 @@ def test_what_was_typed_comes_back_escaped(browser: Client, what: str) -> None:
     assert "<img src=x" not in page
 
 
-def test_a_name_of_html_never_reaches_a_mail(browser: Client) -> None:
-    """A stranger's words in a letter to somebody else's mailbox: only the user_id stands there."""
+def test_a_name_of_html_never_reaches_a_message(browser: Client) -> None:
+    """A stranger's words in a letter to somebody else's mailbox: only the user_id is there."""
     link = "<a href='https://evil.example'>Win</a>"
     browser.post("/users/register/", registration(name=link))
     [letter] = deliver_all()

@@ -1,4 +1,4 @@
-"""Bad links: whatever stands in one, the answer is the plain page, and nothing happens."""
+"""Bad links: whatever is in one, the answer is the plain page, and nothing happens."""
 
 import re
 from typing import Any

@@ -110,7 +110,7 @@ def every_path(person: User) -> list[str]:
     return paths
 
 
-VISITORS = ["visitor", "bob with his link", "alice with her link"]
+VISITORS = ["visitor", "bob with a link", "alice with a link"]
 FEWER = [("visitor", method) for method in ("head", "options", "patch", "trace")]
 
 
@@ -174,7 +174,7 @@ def test_a_form_of_ours_passes_the_same_check(db: None) -> None:
     assert browser.post("/users/register/", typed).status_code == 302
 
 
-def test_a_browser_without_cookies_is_told_so_by_a_link(browser: Client, bob: User) -> None:
+def test_a_link_says_that_the_browser_blocks_cookies(browser: Client, bob: User) -> None:
     address = browser.get(activation_link(bob))["Location"]
     browser.cookies.clear()
     response = browser.get(address)
@@ -235,7 +235,7 @@ def test_every_link_in_every_letter_begins_with_our_own_address(
     for email in (alice.email, bob.email, dora.email):
         browser.post("/users/password/reset/", {"email": email}, headers=evil)
         browser.post("/users/activate/resend/", {"email": email}, headers=evil)
-    accounts.change_password(alice, NEW_PASSWORD)
+    accounts.choose_password(alice, NEW_PASSWORD)
     letters = deliver_all()
     subjects = {letter.subject.partition(", ")[2] for letter in letters}
     assert len(subjects) == 4, "each letter is among them"

@@ -1,21 +1,23 @@
-"""Celery as the engine, without a broker: what is said to it, and what if it does not listen."""
+"""Celery as the engine, without a broker: what it is sent, and what if it does not listen."""
 
 import importlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from celery import Celery
 from django.core import mail as django_mail
+from django.core.exceptions import ValidationError
 
 from cs_web import config
-from mail import outbox
-from mail.engines import celery
 from mail.models import Mail, Priority, State
+from mail.queue import engines, posting
+from mail.queue.engines import celery
+from mail.transport import connection
 from users.models import User
 
 app = Celery("tests", broker="memory://")
@@ -34,9 +36,16 @@ class Broken:
 broken = Broken()
 
 
-def engine(app: str) -> dict[str, Any]:
-    options = {"app": f"{__name__}.{app}"}
-    return {"default": {"BACKEND": "mail.engines.celery.CeleryBackend", "OPTIONS": options}}
+@pytest.fixture
+def use(settings: Any) -> Iterator[Callable[[str], None]]:
+    """Makes an application of this module the engine's."""
+
+    def use(app: str) -> None:
+        settings.MAIL_ENGINE, settings.MAIL_CELERY_APP = "celery", f"{__name__}.{app}"
+        engines.named.cache_clear()
+
+    yield use
+    engines.named.cache_clear()
 
 
 class Clock:
@@ -76,58 +85,61 @@ def hints_in(name: str) -> list[tuple[str, list[str]]]:
 
 def post(letter: str, user: User, commit: Any) -> Mail:
     with commit(execute=True):
-        return outbox.post(letter, user=user)
+        return posting.post(letter, user=user)
 
 
-# What is said
+# What is sent
 
 
 def test_a_hint_is_a_name_and_a_number_of_a_row(
-    bob: User, settings: Any, clock: Clock, django_capture_on_commit_callbacks: Any
+    bob: User, use: Any, clock: Clock, django_capture_on_commit_callbacks: Any
 ) -> None:
-    settings.TASKS = engine("app")
+    use("app")
     mail = post("register", bob, django_capture_on_commit_callbacks)
     [(task, arguments)] = hints_in(celery.QUEUE)
-    assert (task, arguments) == ("mail.run", ["mail.tasks.deliver", str(mail.pk)])
+    assert (task, arguments) == ("mail.deliver", [str(mail.pk)])
 
-    celery.run(*arguments)
+    app.tasks[task](*arguments)
     assert [letter.to for letter in django_mail.outbox] == [["bob@example.com"]]
-    celery.run(*arguments)
+    app.tasks[task](*arguments)
     assert len(django_mail.outbox) == 1, "a doubled hint finds the row sent"
 
 
 def test_what_nobody_waits_for_is_left_to_the_sweep(
-    alice: User, settings: Any, clock: Clock, django_capture_on_commit_callbacks: Any
+    alice: User, use: Any, clock: Clock, django_capture_on_commit_callbacks: Any
 ) -> None:
-    settings.TASKS = engine("app")
+    use("app")
     post("password_change", alice, django_capture_on_commit_callbacks)
     assert hints_in(celery.QUEUE) == []
 
 
 def test_a_sweep_hints_the_urgent_first_and_in_a_queue_of_its_own(alice: User, bob: User) -> None:
-    notice = outbox.post("password_change", user=alice)
-    urgent = outbox.post("register", user=bob)
+    notice = posting.post("password_change", user=alice)
+    urgent = posting.post("register", user=bob)
     assert (notice.priority, urgent.priority) == (Priority.NOTICE, Priority.WAITED_FOR)
     assert celery.sweep() == 2
     assert hints_in(celery.QUEUE) == []
-    assert [arguments[1] for _, arguments in hints_in(celery.SWEEP_QUEUE)] == [
-        str(urgent.pk),
-        str(notice.pk),
+    assert hints_in(celery.SWEEP_QUEUE) == [
+        ("mail.deliver", [str(urgent.pk)]),
+        ("mail.deliver", [str(notice.pk)]),
     ]
 
 
-@pytest.mark.parametrize("path", ["os.getcwd", "mail.delivery.deliver", "mail.tasks.hint"])
-def test_a_message_cannot_call_what_is_no_task(path: str) -> None:
-    with pytest.raises(TypeError, match="is no task"):
-        celery.run(path)
+def test_whoever_can_write_to_the_broker_can_call_nothing_else() -> None:
+    """A hint names a row. No name in it is imported."""
+    ours = {name for name in app.tasks if not name.startswith("celery.")}
+    assert ours == {"mail.deliver", "mail.sweep"}
+    with pytest.raises(ValidationError, match="UUID"):
+        celery.deliver("os.getcwd")
 
 
-def test_an_idle_worker_lets_go_of_the_mail_server(
+def test_an_idle_worker_closes_its_connection_to_the_mail_server(
     bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed: list[bool] = []
-    monkeypatch.setattr(celery.connections, "close", lambda: closed.append(True))
-    celery.run("mail.tasks.deliver", str(outbox.post("register", user=bob).pk))
+    monkeypatch.setattr(celery, "IDLE_FOR", 3600)  # so that none rings by itself
+    monkeypatch.setattr(connection, "close", lambda: closed.append(True))
+    celery.deliver(str(posting.post("register", user=bob).pk))
     assert not closed
     assert 0 < signal.alarm(0) <= celery.IDLE_FOR
     signal.raise_signal(signal.SIGALRM)
@@ -139,12 +151,12 @@ def test_an_idle_worker_lets_go_of_the_mail_server(
 
 def test_a_broker_that_is_down_is_one_line_in_the_log_and_nothing_to_the_visitor(
     bob: User,
-    settings: Any,
+    use: Any,
     clock: Clock,
     django_capture_on_commit_callbacks: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    settings.TASKS = engine("broken")
+    use("broken")
     broken.asked = 0
     mail = post("register", bob, django_capture_on_commit_callbacks)
     assert Mail.objects.get(pk=mail.pk).state == State.PENDING
@@ -207,14 +219,14 @@ def test_celery_needs_a_broker() -> None:
         (f"{SECRET}@127.0.0.1", "must start with amqp://"),
     ],
 )
-def test_a_wrong_broker_is_told_without_its_password(url: str, words: str) -> None:
+def test_a_wrong_broker_is_named_without_its_password(url: str, words: str) -> None:
     with pytest.raises(config.ConfigurationError) as caught:
         config.load(environment=RIGHT | {"CELERY_BROKER_URL": url})
     assert words in str(caught.value)
     assert SECRET not in str(caught.value)
 
 
-def test_an_unknown_engine_is_told() -> None:
+def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(config.ConfigurationError, match="MAIL_ENGINE: must be threads, work"):
         config.load(environment=RIGHT | {"MAIL_ENGINE": "rabbitmq"})
 
@@ -232,24 +244,13 @@ def python(code: str, **settings: str) -> str:
 
 
 def test_the_site_is_wired_to_celery_and_imports_it_only_then() -> None:
-    show = "from django_tasks import task_backends; print(type(task_backends['default']).__name__"
+    setup = "from django.conf import settings; from mail.queue import engines; "
+    show = f"{setup}engine = engines.named(settings.MAIL_ENGINE); print(type(engine).__name__"
     imported = "[name for name in ('celery', 'kombu') if name in sys.modules])"
-    assert python(f"{show}, {imported}", MAIL_ENGINE="threads") == "ThreadsBackend []\n"
-    assert python(f"{show}, task_backends['default'].app.main)") == "CeleryBackend cs_web\n"
+    assert python(f"{show}, {imported}", MAIL_ENGINE="threads") == "Threads []\n"
+    assert python(f"{show}, engine.app.main)") == "Celery cs_web\n"
 
 
 def test_a_broker_with_tls_must_show_a_certificate() -> None:
     show = "from cs_web.celery import app; print(app.connection_for_write().ssl)"
     assert "CERT_REQUIRED" in python(show, CELERY_BROKER_URL="rediss://127.0.0.1:6380/0")
-
-
-# Any other
-
-
-def test_any_backend_of_django_tasks_will_do(
-    bob: User, settings: Any, django_capture_on_commit_callbacks: Any
-) -> None:
-    settings.TASKS = {"default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"}}
-    mail = post("register", bob, django_capture_on_commit_callbacks)
-    assert Mail.objects.get(pk=mail.pk).state == State.SENT
-    assert [letter.to for letter in django_mail.outbox] == [["bob@example.com"]]

@@ -12,8 +12,8 @@ EXAMPLE = Path(__file__).parent.parent / "secrets.json.example"
 
 
 def test_the_example_file_lacks_only_its_secrets() -> None:
-    told = report_of(EXAMPLE, {})
-    assert {line.split(":")[0].strip() for line in told.splitlines() if line[2:3].isupper()} == {
+    said = report_of(EXAMPLE, {})
+    assert {line.split(":")[0].strip() for line in said.splitlines() if line[2:3].isupper()} == {
         "SECRET_KEY",
         "EMAIL_HOST_PASSWORD",
     }

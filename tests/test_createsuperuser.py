@@ -50,7 +50,7 @@ def test_a_superuser_follows_the_same_rules(alice: User, user_id: str, email: st
     assert database() == before
 
 
-def test_the_command_tells_a_taken_name_in_words(
+def test_the_command_reports_a_taken_name_in_words(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)

@@ -9,10 +9,11 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
-from mail import alarms
-from mail.engines import threads
+from mail.causes import Cause
 from mail.models import Mail
-from tests.e2e.sites import free_port
+from mail.queue.alarms import alarms
+from mail.queue.engines import threads
+from tests.servers import free_port
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +27,7 @@ def overdue(**age: int) -> None:
     Mail.objects.create(letter="register", address="secret@example.com", language="ko", due=due)
 
 
-def test_a_well_site_says_so() -> None:
+def test_a_site_that_is_well_says_so() -> None:
     response = ask()
     assert response.status_code == 200
     assert response.json() == {
@@ -35,7 +36,7 @@ def test_a_well_site_says_so() -> None:
         "oldest_overdue_seconds": 0,
         "alarm": "none",
         "cache": "ok",
-        "engine": "DummyBackend",
+        "engine": "work",
     }
 
 
@@ -95,7 +96,7 @@ def test_mail_whose_time_has_not_come_is_no_trouble() -> None:
 
 
 def test_an_alarm_is_trouble_and_its_words_stay_inside() -> None:
-    alarms.raise_alarm("the sender was refused: 553 <office@example.com>")
+    alarms.raise_(Cause.SENDER, "the sender was refused: 553 <office@example.com>")
     response = ask()
     assert response.status_code == 503
     assert response.json()["alarm"].startswith("mail cannot leave, since 20")
@@ -111,7 +112,7 @@ def test_a_database_that_is_away_is_trouble_and_no_500() -> None:
         response = ask()
     assert response.status_code == 503
     assert response.json()["database"] == "does not answer"
-    assert response.json()["cache"] == "ok", "the rest is told all the same"
+    assert response.json()["cache"] == "ok", "the rest is reported all the same"
     assert "10.0.0.3" not in response.text
 
 
@@ -129,21 +130,22 @@ def test_a_cache_that_is_away_is_trouble_and_no_500(settings: Any) -> None:
 @pytest.fixture
 def pool(settings: Any, monkeypatch: Any) -> threads.Pool:
     """The engine of this process, with threads that a test makes."""
-    settings.TASKS = {"default": {"BACKEND": "mail.engines.threads.ThreadsBackend"}}
+    settings.MAIL_ENGINE = "threads"
     pool = threads.Pool()
     monkeypatch.setattr(pool, "start", lambda: None)  # the request would
     monkeypatch.setattr(threads, "_pool", pool)
     return pool
 
 
-def test_an_engine_that_nothing_has_woken_is_idle(pool: threads.Pool) -> None:
-    assert ask().json()["engine"] == "idle"
+def test_an_engine_that_nothing_has_woken_is_well(pool: threads.Pool) -> None:
+    assert ask().json()["engine"] == "threads"
     assert ask().status_code == 200
 
 
-def test_an_engine_whose_threads_live_is_running(pool: threads.Pool) -> None:
+def test_an_engine_whose_threads_live_is_well(pool: threads.Pool) -> None:
     pool.threads = [threading.current_thread()]
-    assert ask().json()["engine"] == "running"
+    assert ask().json()["engine"] == "threads"
+    assert ask().status_code == 200
 
 
 def test_an_engine_that_has_lost_a_thread_is_trouble(pool: threads.Pool) -> None:

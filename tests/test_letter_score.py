@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 from django.core.mail import EmailMultiAlternatives
 
-from mail import delivery, outbox, registry
+from mail.desk.trial import sample_names
 from mail.models import Mail
+from mail.queue import delivering, posting
+from mail.queue.letters import samples
 from tests.conftest import deliver_all
-from tests.e2e.sites import ROOT, requires
+from tests.elsewhere import ROOT, requires
 from users import letters, tokens
 from users.models import User
 
@@ -27,7 +29,8 @@ SCORE_AT_MOST = 0.5
 # A text that every spam filter is agreed to take for spam, so that one knows that it works.
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 
-each_letter = pytest.mark.parametrize("name", registry.sample_names())
+SITES_OWN = [name for name in sample_names() if name != "adhoc"]  # which has no template
+each_letter = pytest.mark.parametrize("name", SITES_OWN)
 each_language = pytest.mark.parametrize("language", LANGUAGES)
 
 
@@ -39,12 +42,12 @@ def _in_production(settings: Any) -> None:
 
 def sent(message: EmailMultiAlternatives) -> bytes:
     """As it goes over the wire."""
-    delivery.prepare(Mail(pk=uuid.uuid4()), message)
+    delivering.prepare(Mail(pk=uuid.uuid4()), message)
     return message.message().as_bytes(linesep="\r\n")
 
 
 def received(name: str, language: str) -> EmailMessage:
-    return message_from_bytes(sent(registry.sample(name, language)), policy=policy.default)
+    return message_from_bytes(sent(samples[name](language)), policy=policy.default)
 
 
 def part(message: EmailMessage, kind: str) -> str:
@@ -57,8 +60,7 @@ def test_every_letter_has_a_sample() -> None:
     templates = (ROOT / "templates" / "mail").glob("*.subject.txt")
     stems = {path.name.split(".")[0] for path in templates}
     assert stems
-    names = registry.sample_names()
-    assert not [stem for stem in stems if not any(name.startswith(stem) for name in names)]
+    assert not [stem for stem in stems if not any(name.startswith(stem) for name in SITES_OWN)]
 
 
 # To a spam filter
@@ -81,8 +83,8 @@ def scores(letters: Iterable[bytes], home: Path) -> dict[str, str]:
 
 
 def test_spamassassin_finds_nothing_in_any_letter_in_any_language(tmp_path: Path) -> None:
-    which = [(name, language) for name in registry.sample_names() for language in LANGUAGES]
-    letters = [sent(registry.sample(*one)) for one in which]
+    which = [(name, language) for name in SITES_OWN for language in LANGUAGES]
+    letters = [sent(samples[name](language)) for name, language in which]
     spam = sent(EmailMultiAlternatives("Hello", GTUBE, to=["reader@example.com"]))
     said = scores([*letters, spam], tmp_path)
     words = [said[message_from_bytes(one)["Message-ID"]] for one in [*letters, spam]]
@@ -92,22 +94,22 @@ def test_spamassassin_finds_nothing_in_any_letter_in_any_language(tmp_path: Path
 
 
 @pytest.mark.parametrize("keys", [tokens.activation, tokens.reset])
-def test_no_key_looks_like_the_address_of_a_bitcoin_purse(keys: Any) -> None:
-    """It may be an old one by a second instead, but it opens the door."""
+def test_no_token_looks_like_the_address_of_a_bitcoin_wallet(keys: Any) -> None:
+    """It may be older by a second instead, but it is genuine."""
     people = [User(pk=uuid.uuid4(), email="a@example.com") for _ in range(1500)]
-    purse = re.compile(r"\b[13][a-km-zA-HJ-NP-Z1-9]{29,34}\b")  # as SpamAssassin has it
-    unlucky = [person for person in people if purse.search(keys.make_token(person))]
+    wallet = re.compile(r"\b[13][a-km-zA-HJ-NP-Z1-9]{29,34}\b")  # as SpamAssassin has it
+    unlucky = [person for person in people if wallet.search(keys.make_token(person))]
     assert unlucky
     for person in unlucky:
         token = letters._token(keys, person)
-        assert not purse.search(token)
+        assert not wallet.search(token)
         assert keys.check_token(person, token)
 
 
 # To a mail program
 
 
-@each_letter
+@pytest.mark.parametrize("name", sample_names())
 @each_language
 def test_every_letter_has_the_headers_that_it_needs_once(name: str, language: str) -> None:
     letter = received(name, language)
@@ -132,7 +134,7 @@ def test_answers_go_where_the_operator_wants_them(settings: Any) -> None:
 def test_a_letter_with_a_reply_address_of_its_own_keeps_it(settings: Any) -> None:
     settings.EMAIL_REPLY_TO = "office@cs.example.ac.kr"
     message = EmailMultiAlternatives("s", "b", to=["a@example.com"], reply_to=["b@example.com"])
-    delivery.prepare(Mail(pk=uuid.uuid4()), message)
+    delivering.prepare(Mail(pk=uuid.uuid4()), message)
     assert message.reply_to == ["b@example.com"]
 
 
@@ -182,7 +184,7 @@ HOSTILE = "Win 1000 http://evil.example/?a=1&b=2 <img src=//evil.example/x> {{ 7
 
 
 def as_if_about_anybody(letter: EmailMultiAlternatives, person: User) -> list[str]:
-    """A letter without what may differ: the ID, the address and the key in the link."""
+    """A letter without what may differ: the ID, the address and the token in the link."""
     message = message_from_bytes(sent(letter), policy=policy.default)
     link = r"/users/(?:activate|password)/[^\s\"<]+"
     parts = (message["Subject"].strip(), part(message, "plain"), part(message, "html"))
@@ -194,30 +196,30 @@ def as_if_about_anybody(letter: EmailMultiAlternatives, person: User) -> list[st
 def test_of_what_a_stranger_fills_in_only_the_id_gets_into_a_letter(
     cast: Callable[..., User], name: str, language: str
 ) -> None:
-    """Anybody can have these sent to anybody, so they must not carry his words."""
-    told = []
+    """Anybody can have these sent to anybody, so they must not carry words of theirs."""
+    said = []
     hostile = {"name": HOSTILE[:50].strip(), "email": "call-0101234567+win@example.com"}
     for user_id, fields in (("alice", {}), ("Free-Money_call-010-1234-5678", hostile)):
         person = cast(user_id, "waiting", language=language, **fields)
-        args = {"user": person} if name == "register" else {"address": person.email}
-        outbox.post(name, **args, language=language, args={"subject": HOSTILE, "url": HOSTILE})
+        to = {"user": person} if name == "register" else {"address": person.email}
+        posting.post(name, **to, language=language)
         [letter] = deliver_all()
-        told.append(as_if_about_anybody(letter, person))
-    assert told[0] == told[1]
+        said.append(as_if_about_anybody(letter, person))
+    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize("name", ["register", "password_reset"])
 def test_the_owner_of_an_address_reads_nothing_of_who_typed_it(
     cast: Callable[..., User], name: str
 ) -> None:
-    """Who registers with a taken address, or asks for its reset, does not get his words through."""
+    """Whoever registers with a taken address, or asks for its reset, gets no word through."""
     alice = cast("alice")
     typed = "ALICE@Example.com"
     if name == "register":
         mallory = cast("Mallory-was-here", "waiting", email=typed, name=HOSTILE[:20])
-        outbox.post(name, user=mallory)
+        posting.post(name, user=mallory)
     else:
-        outbox.post(name, address=typed)
+        posting.post(name, address=typed)
     [letter] = deliver_all()
     assert letter.to == [alice.email]
     assert not re.findall("(?i)mallory|evil|win 1000", str(sent(letter)))

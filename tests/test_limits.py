@@ -6,13 +6,18 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection
 from django.test import Client, RequestFactory, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from mail import delivery, limits, outbox
-from mail.models import Mail, Priority, State
-from tests.conftest import deliver_all, registration, take
-from users import accounts, networks
+from mail import api
+from mail.causes import Cause
+from mail.models import Draft, Mail, Priority, State, Suppression
+from mail.queue import delivering, limits, posting
+from mail.queue.letters import letters
+from tests.conftest import database, deliver_all, registration, take
+from users import accounts, visitors
 from users.models import User
 
 
@@ -30,6 +35,7 @@ def test_the_second_within_a_minute_waits_for_its_minute(bob: User) -> None:
         accounts.resend_activation(bob)
         assert deliver_all() == []
         waiting = Mail.objects.get(state=State.PENDING)
+        assert waiting.cause == Cause.TURN
         assert waiting.due == timezone.now() + minutes(1)
         assert waiting.attempts == 0, "waiting for one's turn costs no attempt"
         clock.shift(minutes(1))
@@ -44,10 +50,27 @@ def test_the_seventh_of_a_day_is_never_sent_and_the_next_day_is(bob: User) -> No
             clock.shift(minutes(2))
         accounts.resend_activation(bob)
         assert deliver_all() == []
-        assert Mail.objects.filter(state=State.DROPPED).count() == 1
+        assert Mail.objects.get(state=State.DROPPED).cause == Cause.LIMIT
         clock.shift(timedelta(hours=24))
         accounts.resend_activation(bob)
         assert len(deliver_all()) == 1
+
+
+def test_a_resend_that_the_limit_drops_does_not_extend_the_claim(bob: User) -> None:
+    """Or a stranger who asks often enough keeps the name of somebody else's claim for ever."""
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for _ in range(6):
+            clock.shift(minutes(2))
+            accounts.request_activation(bob.email, "en")
+            assert len(deliver_all()) == 1
+        bob.refresh_from_db()
+        end = bob.claim_expires_at
+        clock.shift(timedelta(hours=1))
+        accounts.request_activation(bob.email, "en")
+        assert deliver_all() == []
+        assert Mail.objects.get(state=State.DROPPED).cause == Cause.LIMIT
+    bob.refresh_from_db()
+    assert bob.claim_expires_at == end
 
 
 def test_claims_of_strangers_do_not_use_up_the_reset_of_the_owner(
@@ -68,29 +91,32 @@ def test_claims_of_strangers_do_not_use_up_the_reset_of_the_owner(
 def test_an_unknown_address_costs_a_row_and_nothing_else(db: None) -> None:
     accounts.request_reset("nobody@example.com", "en")
     assert deliver_all() == []
-    assert Mail.objects.get().state == State.DROPPED
+    mail = Mail.objects.get()
+    assert (mail.state, mail.cause) == (State.DROPPED, Cause.NOT_NEEDED)
 
 
-def test_of_two_that_senders_hold_at_once_the_older_goes_first(bob: User) -> None:
+def test_of_two_in_flight_the_older_goes_first(bob: User) -> None:
     older, newer = (
         Mail.objects.create(
             letter="register", user=bob, address=bob.email, language="en", priority=0
         )
         for _ in range(2)
     )
-    held = [take(older.pk), take(newer.pk)]
-    assert held[0]
-    assert held[1]
-    assert limits.wait_for_turn(held[0]) is None
-    assert limits.wait_for_turn(held[1]) is not None
-    assert delivery.deliver(older.pk) is None, "both are held"
+    claimed = [take(older.pk), take(newer.pk)]
+    assert claimed[0]
+    assert claimed[1]
+    assert limits.of_the_address(claimed[0], letters["register"]) is None
+    outcome = limits.of_the_address(claimed[1], letters["register"])
+    assert outcome
+    assert (outcome.state, outcome.cause) == (State.PENDING, Cause.TURN)
+    assert delivering.deliver(older.pk) is None, "both are claimed"
 
 
 # The service
 
 
 @override_settings(EMAIL_DAILY_LIMIT=10)
-def test_the_budget_makes_mail_wait_and_notices_wait_first(
+def test_the_budget_makes_messages_wait_and_notices_wait_first(
     cast: Callable[..., User], bob: User
 ) -> None:
     now = timezone.now()
@@ -104,20 +130,44 @@ def test_the_budget_makes_mail_wait_and_notices_wait_first(
                 sent_at=now - timedelta(hours=number),
             )
         alice = cast("alice")
-        notice = outbox.post("password_change", user=alice)
+        notice = posting.post("password_change", user=alice)
         accounts.resend_activation(bob)
         assert [letter.to for letter in deliver_all()] == [["bob@example.com"]]
         notice.refresh_from_db()
-        assert notice.state == State.PENDING
+        assert (notice.state, notice.cause) == (State.PENDING, Cause.BUDGET)
         assert "budget" in notice.error
         clock.shift(timedelta(hours=19))
         assert [letter.to for letter in deliver_all()] == [["alice@example.com"]]
 
 
-def test_what_somebody_waits_for_goes_before_notices_and_bulk(alice: User, bob: User) -> None:
-    for priority in (Priority.BULK, Priority.NOTICE, Priority.WAITED_FOR):
+@override_settings(EMAIL_DAILY_LIMIT=2)
+@pytest.mark.parametrize(("room_in", "look_in"), [(1, 10), (9, 10), (11, 11), (600, 600)])
+def test_while_the_budget_is_used_up_a_message_looks_again_when_there_is_room_but_not_too_soon(
+    bob: User, room_in: int, look_in: int
+) -> None:
+    """What waits would else return one by one, in the second in which each has room."""
+    with time_machine.travel(timezone.now(), tick=False):
+        now = timezone.now()
+        for sent_at in (now - timedelta(hours=24) + minutes(room_in), now):
+            Mail.objects.create(
+                letter="register",
+                address="a@example.com",
+                language="en",
+                state=State.SENT,
+                sent_at=sent_at,
+            )
+        accounts.resend_activation(bob)
+        assert deliver_all() == []
+        waiting = Mail.objects.get(state=State.PENDING)
+        assert waiting.cause == Cause.BUDGET
+        assert waiting.due == now + minutes(look_in)
+        assert waiting.attempts == 0
+
+
+def test_what_somebody_waits_for_goes_before_notices(db: None) -> None:
+    for priority in (Priority.NOTICE, Priority.WAITED_FOR, Priority.NOTICE):
         Mail.objects.create(letter=priority.name, language="en", priority=priority)
-    assert [mail.priority for mail in Mail.objects.overdue()] == [0, 1, 2]
+    assert [mail.priority for mail in Mail.objects.overdue()] == [0, 1, 1]
 
 
 # One network
@@ -171,35 +221,35 @@ def test_who_counts_as_one_network(proxies: int, forwarded: str, remote: str, ne
     if forwarded:
         headers["HTTP_X_FORWARDED_FOR"] = forwarded
     with override_settings(TRUSTED_PROXIES=proxies):
-        assert networks.network(RequestFactory().get("/", **headers)) == network
+        assert visitors.network(RequestFactory().get("/", **headers)) == network
 
 
 # Two at once
 
 
-def test_what_a_sender_holds_is_not_taken_back_and_counts(bob: User) -> None:
-    """Else a mail that leaves in this moment would be forgotten, and the next one would be free."""
+def test_what_is_in_flight_is_not_taken_back_and_counts(bob: User) -> None:
+    """Or one that leaves in this moment would be forgotten, and the next one would be free."""
     accounts.resend_activation(bob)
-    held = take(Mail.objects.get().pk)
-    assert held
+    claimed = take(Mail.objects.get().pk)
+    assert claimed
     accounts.correct_address(bob, "robert@example.com")
-    held.refresh_from_db()
-    assert held.state == State.PENDING
-    assert held.mark_sent()
+    claimed.refresh_from_db()
+    assert claimed.state == State.PENDING
+    assert claimed.mark_sent()
     assert Mail.objects.filter(state=State.SENT, address="bob@example.com").count() == 1
 
 
 def test_a_letter_for_the_old_address_is_not_sent_to_the_corrected_one(bob: User) -> None:
     accounts.resend_activation(bob)
     old = Mail.objects.get()
-    held = take(old.pk)
-    assert held
+    claimed = take(old.pk)
+    assert claimed
     accounts.correct_address(bob, "robert@example.com")
-    held.retry("the mail server hung up")
+    claimed.retry(Cause.DISCONNECTED, "the mail server hung up")
     Mail.objects.update(due=timezone.now())
     assert [letter.to for letter in deliver_all()] == [["robert@example.com"]]
     old.refresh_from_db()
-    assert old.state == State.DROPPED
+    assert (old.state, old.cause) == (State.DROPPED, Cause.NOT_NEEDED)
 
 
 def test_a_letter_asked_for_again_is_useful_from_then_on(alice: User) -> None:
@@ -219,10 +269,10 @@ def test_two_rows_of_one_click_are_one_letter(alice: User) -> None:
             letter="password_reset", address=alice.email, language="en", created_at=now, priority=0
         )
     assert len(deliver_all()) == 1
-    assert Mail.objects.filter(state=State.DROPPED).count() == 1
+    assert Mail.objects.get(state=State.DROPPED).cause == Cause.DUPLICATE
 
 
-def test_of_two_that_senders_hold_the_limit_ends_one_and_not_both(bob: User) -> None:
+def test_of_two_in_flight_the_limit_ends_one_and_not_both(bob: User) -> None:
     now = timezone.now()
     for hour in range(2, 7):
         Mail.objects.create(
@@ -239,6 +289,60 @@ def test_of_two_that_senders_hold_the_limit_ends_one_and_not_both(bob: User) -> 
     older, newer = (take(mail.pk) for mail in mails)
     assert older
     assert newer
-    assert limits.wait_for_turn(older) is None
-    with pytest.raises(limits.Over):
-        limits.wait_for_turn(newer)
+    assert limits.of_the_address(older, letters["register"]) is None
+    outcome = limits.of_the_address(newer, letters["register"])
+    assert outcome
+    assert (outcome.state, outcome.cause, outcome.due) == (State.DROPPED, Cause.LIMIT, None)
+
+
+# Deciding
+
+
+def decide(mail: Mail) -> Any:
+    """The decision about a claimed row; it has only read."""
+    with CaptureQueriesContext(connection) as captured:
+        decision = delivering.decide(mail)
+    written = [q["sql"] for q in captured if not q["sql"].startswith("SELECT ")]
+    assert not written, mail.letter
+    return decision
+
+
+@pytest.mark.parametrize("name", sorted(letters))
+def test_to_decide_changes_nothing(name: str, alice: User, bob: User, settings: Any) -> None:
+    """Only a writer does, and a message that is on hold or over the limit has none."""
+    settings.EMAIL_PER_ADDRESS_LIMIT = 1
+    letter = letters[name]
+    wanted = []
+    with time_machine.travel(
+        timezone.now() + minutes(20), tick=False
+    ):  # a new link extends bob's claim
+        for person in (alice, bob):
+            mail = posting.post(name, user=person)
+            Draft.objects.create(mail=mail, subject="s", body="b")
+            claimed = take(mail.pk)
+            assert claimed
+            before = database()
+            wanted.append(callable(decide(claimed)))
+
+            api.suppress(person.email, Suppression.Reason.BOUNCED)
+            decide(claimed)
+            with override_settings(EMAIL_DAILY_LIMIT=1):
+                earlier = claimed.created_at - minutes(2)
+                sent = Mail.objects.create(
+                    letter="another", language="en", state=State.SENT, sent_at=earlier
+                )
+                assert decide(claimed).cause == Cause.BUDGET
+            if letter.limited:
+                Mail.objects.filter(pk=sent.pk).update(letter=name, address=person.email)
+                assert decide(claimed).cause == Cause.LIMIT
+                with override_settings(EMAIL_PER_ADDRESS_LIMIT=2):
+                    Mail.objects.filter(pk=sent.pk).update(sent_at=timezone.now())
+                    assert decide(claimed).cause == Cause.TURN
+            sent.delete()
+            Suppression.objects.all().delete()
+            assert database() == before
+            claimed.crashes = 6
+            assert decide(claimed).cause == Cause.CRASHED
+            claimed.crashes, claimed.created_at = 1, claimed.created_at - timedelta(days=30)
+            assert decide(claimed).cause == Cause.TOO_LATE
+    assert any(wanted), "for one of the two there is something to say"

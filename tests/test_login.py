@@ -139,7 +139,7 @@ def test_every_failure_reads_alike(cast: Callable[..., User]) -> None:
     assert FAILED in next(iter(pages))[0]
 
 
-def test_a_failure_is_told_in_korean(browser: Client, alice: User) -> None:
+def test_a_failure_is_reported_in_korean(browser: Client, alice: User) -> None:
     typed = {"username": "alice", "password": "wrong-horse"}
     response = browser.post("/users/login/", typed, headers={"accept-language": "ko"})
     with translation.override("ko"):
@@ -196,14 +196,14 @@ def test_half_of_the_credentials_are_nobody(alice: User, arguments: dict[str, st
 
 
 def test_a_disabled_person_is_nobody_to_every_other_caller_too(dora: User) -> None:
-    """Not only to our form, which would refuse him by itself."""
+    """Not only to our form, which would refuse them by itself."""
     assert authenticate(username="dora", password=PASSWORD) is None
 
 
 # Waiting
 
 
-def test_a_waiting_person_with_the_right_password_is_told_and_offered_the_mail(
+def test_a_waiting_person_with_the_right_password_sees_why_and_is_offered_the_message(
     browser: Client, bob: User
 ) -> None:
     response = sign_in(browser, "bob")
@@ -271,7 +271,7 @@ def test_the_admin_lets_no_waiting_or_disabled_staff_in(cast: Callable[..., User
         assert browser.get("/admin/").status_code == (200 if state == "active" else 302)
 
 
-def test_a_plain_member_is_told_that_the_admin_is_for_staff(browser: Client, alice: User) -> None:
+def test_a_plain_member_learns_that_the_admin_is_for_staff(browser: Client, alice: User) -> None:
     sign_in(browser, "alice")
     page = browser.get("/admin/", follow=True)
     assert page.status_code == 403

@@ -1,4 +1,4 @@
-"""What an operator is told of Amazon SES, and what every failure is told to mean."""
+"""What an operator hears of Amazon SES, and what every failure means to them."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,9 @@ from botocore.stub import Stubber
 from moto.moto_api._internal import moto_api_backend
 from moto.server import ThreadedMotoServer
 
-from mail import remedies, trial
+from mail.causes import Cause, Kind
+from mail.desk import trial
+from mail.transport.remedies import Remedy, remedy, texts
 from tests.test_mail_command import ADDRESS, mail
 
 # Amazon SES
@@ -27,7 +29,7 @@ def ses(settings: Any, monkeypatch: Any) -> Iterator[str]:
     settings.USE_SES_V2, settings.AWS_SES_AUTO_THROTTLE = True, None
     settings.AWS_SES_REGION_NAME = "ap-northeast-2"
     settings.AWS_SES_REGION_ENDPOINT_URL = f"http://{host}:{port}"
-    settings.AWS_SES_ACCESS_KEY_ID, settings.AWS_SES_SECRET_ACCESS_KEY = "AKIATEST1234", "secret"
+    settings.AWS_ACCESS_KEY_ID, settings.AWS_SECRET_ACCESS_KEY = "AKIATEST1234", "secret"
     settings.DEFAULT_FROM_EMAIL = "noreply@cs.example.ac.kr"
     yield f"http://{host}:{port}"
     server.stop()
@@ -39,7 +41,7 @@ def verify_the_sender() -> None:
     backend.connection.create_email_identity(EmailIdentity="noreply@cs.example.ac.kr")
 
 
-def test_ses_tells_the_id_of_the_mail(ses: str) -> None:
+def test_ses_shows_the_id_of_the_message(ses: str) -> None:
     verify_the_sender()
     code, said = mail("test", ADDRESS)
     assert code == 0
@@ -60,7 +62,7 @@ def test_ses_with_an_unverified_sender_names_sandbox_and_region(ses: str) -> Non
 
 
 def test_ses_without_keys(ses: str, settings: Any, monkeypatch: Any) -> None:
-    settings.AWS_SES_ACCESS_KEY_ID = settings.AWS_SES_SECRET_ACCESS_KEY = None
+    settings.AWS_ACCESS_KEY_ID = settings.AWS_SECRET_ACCESS_KEY = None
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -78,7 +80,7 @@ ACCOUNT = {
 
 
 def account(**answer: Any) -> str:
-    """What is told of an account that Amazon describes, or refuses to describe, like this."""
+    """What is shown of an account that Amazon describes, or refuses to describe, like this."""
     tried = trial.Trial()
     tried.connect()
     with Stubber(tried.backend.connection) as amazon:
@@ -89,8 +91,8 @@ def account(**answer: Any) -> str:
         return tried.account()
 
 
-def test_ses_tells_of_sandbox_quota_and_a_pause(ses: str) -> None:
-    assert account(**ACCOUNT) == "sandbox, 12 of 200 mails in 24 hours"
+def test_ses_shows_sandbox_quota_and_a_pause(ses: str) -> None:
+    assert account(**ACCOUNT) == "sandbox, 12 of 200 messages in 24 hours"
     stopped = account(**ACCOUNT | {"ProductionAccessEnabled": True, "SendingEnabled": False})
     assert stopped.startswith("production, ")
     assert "Amazon has PAUSED sending" in stopped
@@ -104,36 +106,84 @@ def test_keys_that_may_send_and_nothing_else_are_good_keys(ses: str) -> None:
 
 # The table of remedies
 
-SPOKEN = [  # what mail.errors says, and to whom it happens
-    ("gmail", "the sender was refused: 454 4.7.0 Too many login attempts", "pauses"),
-    ("naver", "the mail server said no: 550 5.4.5 daily sending quota", "as it takes in a day"),
-    ("ses", "Amazon SES: AccessDeniedException: not authorized to perform", "may not send"),
-    ("ses", "Amazon SES: SignatureDoesNotMatch: the signature", "clock is wrong"),
-    ("ses", "Amazon SES: InvalidClientTokenId: The security token is invalid", "this access key"),
-    ("ses", "Amazon SES: ExpiredToken: expired", "temporary"),
-    ("ses", "Amazon SES: NotFoundException: Configuration set x", "no such configuration set"),
-    ("ses", "Amazon SES: TooManyRequestsException: Maximum sending rate", "takes no more"),
-    ("ses", "Amazon SES: MessageRejected: Sending paused for this account", "stopped"),
-    ("ses", "Amazon SES: AccountSuspendedException: x", "stopped"),
-    ("ses", "Amazon SES: MailFromDomainNotVerifiedException: x", "MAIL FROM"),
-    ("ses", "Amazon SES cannot be reached: Could not connect", "does not reach Amazon SES"),
-    ("smtp", "the mail server hung up: Connection unexpectedly closed", "ended the connection"),
-    ("smtp", "the mail server cannot be reached: [Errno 113] No route to host", "Nobody answers"),
+KNOWN = [  # to whom it happens, and what it means to them
+    ("smtp", Cause.BUSY, "tried again later"),
+    ("smtp", Cause.DISCONNECTED, "ended the connection"),
+    ("smtp", Cause.TIMED_OUT, "Nobody answers"),
+    ("smtp", Cause.UNREACHABLE, "Nobody answers"),
+    ("smtp", Cause.CONNECTION_REFUSED, "nothing listens on that port"),
+    ("smtp", Cause.DNS, "no server of that name"),
+    ("smtp", Cause.WRONG_PORT, "does not speak TLS from the start"),
+    ("smtp", Cause.NO_MAILBOX, "for this recipient"),
+    ("smtp", Cause.RECIPIENT, "for this recipient"),
+    ("smtp", Cause.SENDER_POLICY, "as DEFAULT_FROM_EMAIL"),
+    ("smtp", Cause.SENDER, "as DEFAULT_FROM_EMAIL"),
+    ("smtp", Cause.REJECTED, "does not accept this message"),
+    ("smtp", Cause.LOGIN, "The server does not let this site sign in"),
+    ("smtp", Cause.TOO_MANY_LOGINS, "The server does not let this site sign in"),
+    ("smtp", Cause.QUOTA, "as it does in a day"),
+    ("smtp", Cause.UNWELCOME, "does not talk to this machine"),
+    ("smtp", Cause.CERTIFICATE, "cannot prove to be EMAIL_HOST"),
+    ("smtp", Cause.NOT_OFFERED, "lacks STARTTLS, or a login"),
+    ("smtp", Cause.UNEXPECTED, "does not know what that means"),
+    ("naver", Cause.LOGIN, "Naver does not let"),
+    ("naver", Cause.TOO_MANY_LOGINS, "Naver does not let"),
+    ("naver", Cause.SENDER, "in the name of the account itself"),
+    ("naver", Cause.SENDER_POLICY, "in the name of the account itself"),
+    (
+        "naver",
+        Cause.QUOTA,
+        "Naver has accepted as many messages",
+    ),
+    ("gmail", Cause.LOGIN, "Gmail does not let"),
+    ("gmail", Cause.TOO_MANY_LOGINS, "pauses"),
+    ("gmail", Cause.SENDER, "Gmail does not know this sender"),
+    ("gmail", Cause.SENDER_POLICY, "Gmail does not know this sender"),
+    ("gmail", Cause.QUOTA, "Gmail has accepted as many"),
+    ("ses", Cause.UNREACHABLE, "does not reach Amazon SES"),
+    ("ses", Cause.NO_KEYS, "no keys for Amazon SES"),
+    ("ses", Cause.UNKNOWN_KEY, "this access key"),
+    ("ses", Cause.SIGNATURE, "clock is wrong"),
+    ("ses", Cause.EXPIRED_KEY, "temporary"),
+    ("ses", Cause.ACCESS_DENIED, "may not send"),
+    ("ses", Cause.UNVERIFIED, "has not verified an address"),
+    ("ses", Cause.CONFIGURATION_SET, "no such configuration set"),
+    ("ses", Cause.MAIL_FROM_DOMAIN, "MAIL FROM"),
+    ("ses", Cause.THROTTLED, "accepts no more"),
+    ("ses", Cause.PAUSED, "stopped this account"),
+    ("ses", Cause.REJECTED, "does not accept this message"),
+    ("ses", Cause.BUSY, "tried again later"),
 ]
 
 
-@pytest.mark.parametrize(("service", "words", "meaning"), SPOKEN)
-def test_the_table_knows(settings: Any, service: str, words: str, meaning: str) -> None:
+@pytest.mark.parametrize(("service", "cause", "meaning"), KNOWN)
+def test_each_cause_has_its_remedy(settings: Any, service: str, cause: Cause, meaning: str) -> None:
     settings.EMAIL_SERVICE = service
-    assert meaning in remedies.remedy(words).meaning
+    found = remedy(cause)
+    assert meaning in found.meaning
+    assert found.steps
 
 
-def test_naver_and_gmail_are_known_by_their_servers_too(settings: Any) -> None:
-    settings.EMAIL_SERVICE, settings.EMAIL_HOST = "smtp", "smtp.naver.com"
-    assert "Naver" in remedies.remedy("the login was refused: 535 no").meaning
+def test_no_cause_that_reaches_an_operator_is_without_a_remedy() -> None:
+    reported = {cause for cause in Cause if cause.kind is not Kind.DECISION}
+    assert {cause for _, cause, _ in KNOWN} == reported
 
 
-def test_no_remedy_of_the_table_is_hidden_by_one_above_it_for_everybody() -> None:
-    services = [entry.service for entry in remedies.REMEDIES]
-    assert services == sorted(services, key=lambda service: service == remedies.ANY)
-    assert all(entry.meaning and entry.steps for entry in remedies.REMEDIES)
+def test_every_text_of_the_table_is_shown_to_somebody(settings: Any) -> None:
+    """A name that is no cause would never be found."""
+    shown = []
+    for settings.EMAIL_SERVICE, cause, _ in KNOWN:
+        shown.append(remedy(cause))
+    for name, entry in texts().items():
+        for one in [entry] if "meaning" in entry else entry.values():
+            assert Remedy(**one) in shown, name
+
+
+@pytest.mark.parametrize(
+    ("host", "name"), [("smtp.naver.com", "Naver"), ("smtp.GMAIL.com", "Gmail")]
+)
+def test_naver_and_gmail_are_known_by_their_servers_too(
+    settings: Any, host: str, name: str
+) -> None:
+    settings.EMAIL_SERVICE, settings.EMAIL_HOST = "smtp", host
+    assert name in remedy(Cause.LOGIN).meaning

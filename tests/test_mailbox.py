@@ -1,5 +1,6 @@
-"""/mailbox/: the letters of a development site, shown without trusting a word in them."""
+"""/mailbox/: the messages of a development site, shown without trusting a word in them."""
 
+from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ from django.test import Client, RequestFactory
 from django.urls import include, path, resolve
 
 from cs_web.urls import urlpatterns as site_urlpatterns
-from mail import mailbox
+from mail.desk import mailbox
 from tests.conftest import deliver_all, link_in, registration
 
 # What cs_web.urls is with DEBUG and EMAIL_SERVICE=file.
-urlpatterns = [*site_urlpatterns, path("mailbox/", include("mail.mailbox_urls"))]
+urlpatterns = [*site_urlpatterns, path("mailbox/", include((mailbox.urls, "mailbox")))]
 
 HOSTILE = "<head></head><script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -22,7 +23,7 @@ HOSTILE = "<head></head><script>alert(1)</script><img src=x onerror=alert(2)>"
 @pytest.fixture
 def box(settings: Any, tmp_path: Path, db: None) -> Path:
     settings.DEBUG, settings.EMAIL_SERVICE = True, "file"
-    settings.EMAIL_BACKEND = "mail.backends.mailbox.EmailBackend"
+    settings.EMAIL_BACKEND = "mail.transport.file.EmailBackend"
     settings.MAILBOX_DIR = tmp_path / "mailbox"
     settings.ROOT_URLCONF = __name__
     return tmp_path / "mailbox"
@@ -39,7 +40,7 @@ def put(box: Path, subject: str = "Hello", text: str = "text", html: str = "") -
     return name
 
 
-def test_a_mailbox_without_letters_says_so(box: Path, browser: Client) -> None:
+def test_a_mailbox_without_messages_says_so(box: Path, browser: Client) -> None:
     assert "No mail yet" in browser.get("/mailbox/").text
 
 
@@ -54,17 +55,19 @@ def test_the_list_shows_who_got_what_newest_first(box: Path, browser: Client) ->
 
 def test_a_registration_can_be_finished_from_the_mailbox(box: Path, browser: Client) -> None:
     page = browser.post("/users/register/", registration(), follow=True)
-    assert 'href="/mailbox/"' in page.text, "the page says where the mail is"
+    assert 'href="/mailbox/"' in page.text, "the page says where the message is"
     deliver_all()
     [file] = box.glob("*.eml")
-    letter = mailbox._read(file.stem)
-    link = link_in(EmailMultiAlternatives(body=letter.part("plain")))
+    letter = message_from_bytes(file.read_bytes(), policy=policy.default)
+    body = letter.get_body(("plain",))
+    assert body
+    link = link_in(EmailMultiAlternatives(body=body.get_content()))
     page = browser.get(f"/mailbox/{file.stem}/")
     assert f'href="http://127.0.0.1:8000{link}"' in page.text, "links in the text can be clicked"
     assert f'href="http://127.0.0.1:8000{link}"' in browser.get(f"/mailbox/{file.stem}/html/").text
 
 
-def test_the_html_part_stands_in_a_sandboxed_frame(box: Path, browser: Client) -> None:
+def test_the_html_part_is_in_a_sandboxed_frame(box: Path, browser: Client) -> None:
     name = put(box, html="<html><head><title>t</title></head><body>hi</body></html>")
     page = browser.get(f"/mailbox/{name}/").text
     assert f'src="/mailbox/{name}/html/"' in page
@@ -123,7 +126,7 @@ def test_hostile_text_and_subject_are_shown_as_they_are(
     ],
 )
 @pytest.mark.parametrize("part", ["", "html/"])
-def test_a_name_that_is_none_of_a_letter_opens_no_file(
+def test_a_name_that_is_none_of_a_message_opens_no_file(
     box: Path, browser: Client, name: str, part: str
 ) -> None:
     put(box)
@@ -136,10 +139,10 @@ def test_a_name_is_checked_by_the_view_itself_and_not_only_by_the_address(box: P
     put(box)
     (box.parent / "secrets.eml").write_text("Subject: secret\n\nsecret")
     with pytest.raises(Http404):
-        mailbox.letter(RequestFactory().get("/"), "../secrets")
+        mailbox.message(RequestFactory().get("/"), "../secrets")
 
 
-def test_a_file_that_is_no_letter_does_not_hide_the_letters(box: Path, browser: Client) -> None:
+def test_a_file_that_is_no_message_does_not_hide_the_messages(box: Path, browser: Client) -> None:
     name = put(box)
     (box / "saved by hand.eml").write_text("Subject: mine\n\n")
     (box / f"{name}.part").write_text("half a let")

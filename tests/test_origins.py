@@ -67,7 +67,7 @@ def test_only_the_registering_session_opens_the_page(korean: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/users/activate/MQ/x-y/", "/users/activate/x/open/"])
-def test_a_bad_link_is_told_in_korean(korean: Client, path: str) -> None:
+def test_a_bad_link_is_explained_in_korean(korean: Client, path: str) -> None:
     page = korean.get(path)
     assert page.status_code == 404
     assert ACTIVATION_FAILED in page.text

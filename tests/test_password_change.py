@@ -43,7 +43,7 @@ def test_alice_changes_her_password_and_stays_signed_in(hers: Client) -> None:
     assert User.objects.get().check_password(NEW_PASSWORD)
 
 
-def test_a_korean_is_told_in_korean(hers: Client, alice: User) -> None:
+def test_a_korean_reads_it_in_korean(hers: Client, alice: User) -> None:
     accounts.choose_language(alice, "ko")
     response = hers.post(CHANGE, typed(), follow=True)
     with translation.override("ko"):
@@ -65,7 +65,7 @@ def test_the_session_is_another_afterwards(hers: Client, other_browser: Client) 
     assert not is_signed_in(other_browser)
 
 
-def test_the_owner_is_told_by_mail(hers: Client) -> None:
+def test_the_owner_is_notified_by_mail(hers: Client) -> None:
     hers.post(CHANGE, typed())
     [letter] = deliver_all()
     assert letter.to == ["alice@example.com"]
@@ -124,7 +124,7 @@ def test_a_password_of_64_characters_is_fine(hers: Client) -> None:
 
 def test_the_current_password_may_be_written_in_pieces(hers: Client, alice: User) -> None:
     alice.refresh_from_db()
-    accounts.change_password(alice, unicodedata.normalize("NFC", "대한민국만세삼창"))
+    accounts.choose_password(alice, unicodedata.normalize("NFC", "대한민국만세삼창"))
     sign_in(hers, "alice", "대한민국만세삼창")
     pieces = unicodedata.normalize("NFD", "대한민국만세삼창")
     assert hers.post(CHANGE, typed(old_password=pieces)).status_code == 302
@@ -148,17 +148,17 @@ def test_nobody_changes_the_password_of_another(hers: Client, cast: Any) -> None
 def test_whoever_is_disabled_or_changed_in_the_same_moment_changes_nothing(
     hers: Client, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    change_password = accounts.change_password
+    choose_password = accounts.choose_password
 
     def too_late(user: User, password: str) -> User:
         same = User.objects.get(pk=user.pk)
         if change == "disabled":
             accounts.disable(same)
         else:
-            change_password(same, "the-other-password")
-        return change_password(user, password)
+            choose_password(same, "the-other-password")
+        return choose_password(user, password)
 
-    monkeypatch.setattr(accounts, "change_password", too_late)
+    monkeypatch.setattr(accounts, "choose_password", too_late)
     assert hers.post(CHANGE, typed())["Location"] == "/users/login/"
     assert not User.objects.get().check_password(NEW_PASSWORD)
     assert not is_signed_in(hers)

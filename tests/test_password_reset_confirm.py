@@ -49,7 +49,7 @@ def test_its_token_leaves_the_address_and_the_page(browser: Client, alice: User)
     page = browser.get(link, follow=True)
     assert link.split("/")[-2] not in page.text + str(page.headers)
     assert "no-store" in page["Cache-Control"]
-    # Neither tells another site the path. See `KeyedPage` for why it is not "no-referrer".
+    # Neither tells another site the path. See `LinkPage` for why it is not "no-referrer".
     assert page["Referrer-Policy"] in ("strict-origin", "same-origin")
 
 
@@ -77,13 +77,13 @@ def test_of_two_uses_in_the_same_moment_one_wins(
     browser: Client, reset_page: str, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one is through after our link was checked."""
-    reset_password = accounts.reset_password
+    choose_password = accounts.choose_password
 
     def too_late(user: User, password: str) -> User:
-        reset_password(User.objects.get(pk=user.pk), "the-other-password")
-        return reset_password(user, password)
+        choose_password(User.objects.get(pk=user.pk), "the-other-password")
+        return choose_password(user, password)
 
-    monkeypatch.setattr(accounts, "reset_password", too_late)
+    monkeypatch.setattr(accounts, "choose_password", too_late)
     assert browser.post(reset_page, CHOSEN).status_code == 404
     assert User.objects.get().check_password("the-other-password")
 
@@ -103,8 +103,8 @@ def disable_and_enable(person: User) -> None:
     "event",
     [
         use,
-        lambda person: accounts.change_password(person, NEW_PASSWORD),
-        lambda person: accounts.reset_password(person, PASSWORD),
+        lambda person: accounts.choose_password(person, NEW_PASSWORD),
+        lambda person: accounts.choose_password(person, PASSWORD),
         accounts.disable,
         disable_and_enable,
     ],
@@ -154,7 +154,7 @@ def test_an_expired_link_offers_a_new_one_in_one_click(
 def test_an_expired_and_spent_link_offers_nothing(
     browser: Client, reset_page: str, alice: User, clock: Any
 ) -> None:
-    accounts.change_password(alice, NEW_PASSWORD)
+    accounts.choose_password(alice, NEW_PASSWORD)
     clock(timezone.now() + HALF_AN_HOUR + timedelta(minutes=1))
     before = database()
     assert browser.get(reset_page).status_code == 404
@@ -321,7 +321,7 @@ def unicode_form(text: str, form: Any) -> str:
 # Afterwards
 
 
-def test_every_session_ends_and_the_owner_is_told(
+def test_every_session_ends_and_the_owner_is_notified(
     browser: Client, other_browser: Client, alice: User
 ) -> None:
     sign_in(other_browser, "alice")

@@ -1,4 +1,4 @@
-"""The project's own rules: what people agreed on, held by a machine."""
+"""The project's own rules: what people agreed on, checked by a machine."""
 
 import ast
 import os
@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
+from django.apps import apps
 from django.core.management import call_command, get_commands
 
-from mail.registry import letters
+from mail.queue.letters import letters
 from tests.elsewhere import DEVELOPMENT, Site
 
 ROOT = Path(__file__).resolve().parent.parent
 LANGUAGES = ["ko", "zh_Hant"]
-LINES_AT_MOST = 400
 
 
 def files(*suffixes: str) -> Iterator[Path]:
@@ -36,57 +36,197 @@ def named(path: Path) -> str:
 
 # Whom a package must not know.
 ABOVE = {"mail": ("users", "cs_web"), "users": ("cs_web",)}
+OUTSIDE_OF_MAIL = ("cs_web", "users", "scripts", "manage.py")  # tests and bench look inside
+# What the others may name of mail; `mail.urls` only as the text of an include().
+FACE_OF_MAIL = ("mail.api", "mail.conf", "mail.send_mail")
+# Each room of mail knows those after it. The desk has no name of its own in a file's path only
+# where Django demands another (apps, urls, admin, commands).
+ROOMS = ("api", "desk", "queue", "transport", "ground")
+GROUND = {"causes", "conf", "models", "migrations"}
+FACE = {"api", "send_mail", "__init__", ""}
 
 
-def names_in(source: str) -> Iterator[tuple[int, str]]:
-    """Every module that a file imports, and every text that may be the name of one."""
+def imports_in(source: str, package: str = "") -> Iterator[tuple[int, str]]:
+    """Every module that a file imports, with the name that it takes from it."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
-        elif isinstance(node, ast.Constant) and re.fullmatch(r"\w+(\.\w+)+", str(node.value)):
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level]
+            place = ".".join([*(above if node.level else []), *filter(None, [node.module])])
+            yield from ((node.lineno, f"{place}.{alias.name}") for alias in node.names)
+
+
+def dotted_texts_in(source: str) -> Iterator[tuple[int, str]]:
+    """Every text that may be the name of a module, or of something in one."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and re.fullmatch(r"\w+(\.\w+)+", str(node.value)):
             yield node.lineno, str(node.value)
+
+
+def texts_of_include_in(source: str) -> set[tuple[int, str]]:
+    """The texts given to `include()`, with their lines."""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    of_include = [call for call in calls if getattr(call.func, "id", "") == "include"]
+    texts = [arg for call in of_include for arg in call.args if isinstance(arg, ast.Constant)]
+    return {(text.lineno, str(text.value)) for text in texts}
+
+
+def python_files(place: str) -> list[Path]:
+    path = ROOT / place
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def package_of(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).parent.parts)
 
 
 @pytest.mark.parametrize("package", ABOVE)
 def test_imports_go_one_way(package: str) -> None:
     wrong = [
         f"{named(file)}:{line} knows {name}"
-        for file in sorted((ROOT / package).rglob("*.py"))
-        for line, name in names_in(file.read_text())
+        for file in python_files(package)
+        for read in (
+            imports_in(file.read_text(), package_of(file)),
+            dotted_texts_in(file.read_text()),
+        )
+        for line, name in read
         if name.split(".")[0] in ABOVE[package]
     ]
     assert not wrong
 
 
-@pytest.mark.parametrize(
-    "source", ["import users.models", "from users import accounts", "x = 'users.User'"]
-)
-def test_the_test_above_would_notice(source: str) -> None:
-    [(_, name)] = names_in(source)
-    assert name.split(".")[0] == "users"
+def past_the_face(source: str) -> list[str]:
+    """What a file outside of mail names of it that is not for others to name."""
 
+    def is_open(name: str) -> bool:
+        return any(name == face or name.startswith(f"{face}.") for face in FACE_OF_MAIL)
 
-# Files
+    def is_of_mail(text: str) -> bool:
+        """Not the name of a task, a check or a logger, which may look like a module's."""
+        package, second = text.split(".")[:2]
+        here = {path.stem for path in (ROOT / "mail").iterdir()}
+        models = {model.__name__ for model in apps.get_app_config("mail").get_models()}
+        return package == "mail" and second in here | models
 
-
-def test_no_file_is_too_long_to_be_read_in_one_go() -> None:
-    lengths = {named(file): len(file.read_text().splitlines())
-               for file in files(".py", ".html", ".txt", ".js")}  # fmt: skip
-    assert not {name: length for name, length in lengths.items() if length >= LINES_AT_MOST}
-
-
-def test_every_python_file_with_something_in_it_says_what_it_is_for() -> None:
-    said_by_django = re.compile(r"/migrations/|/(apps|\w*urls|admin)\.py$|^conftest\.py$")
-    silent = [
-        named(file)
-        for file in files(".py")
-        if file.read_text().strip()
-        and not said_by_django.search(named(file))
-        and not ast.get_docstring(ast.parse(file.read_text()))
+    included = texts_of_include_in(source)
+    imported = [name for _, name in imports_in(source) if name.split(".")[0] == "mail"]
+    said = [
+        text
+        for line, text in dotted_texts_in(source)
+        if is_of_mail(text) and not (text == "mail.urls" and (line, text) in included)
     ]
-    assert not silent
+    return [name for name in imported + said if not is_open(name)]
+
+
+@pytest.mark.parametrize("place", OUTSIDE_OF_MAIL)
+def test_mail_is_entered_by_its_face(place: str) -> None:
+    wrong = {named(file): past_the_face(file.read_text()) for file in python_files(place)}
+    assert not {file: names for file, names in wrong.items() if names}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import mail",
+        "import mail.models",
+        "from mail import models",
+        "from mail.models import Mail",
+        "def f():\n    from mail.queue import posting",
+        "x = 'mail.transport.smtp.EmailBackend'",
+        "x = 'mail.Mail'",
+        "x = 'mail.urls'",
+        "import mail.api_of_another",
+    ],
+)
+def test_a_way_past_the_face_would_be_noticed(source: str) -> None:
+    assert past_the_face(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from mail import api, conf, send_mail",
+        "from mail.api import post",
+        "x = 'mail.api.mailbox_context'",
+        "include('mail.urls')",
+        "x = 'mail.sweep'",
+        "import mailbox",
+    ],
+)
+def test_the_face_itself_is_open(source: str) -> None:
+    assert not past_the_face(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "package", "name"),
+    [
+        ("import users.models", "", "users.models"),
+        ("from users import accounts", "", "users.accounts"),
+        ("from . import limits", "mail.queue", "mail.queue.limits"),
+        ("from ..transport import smtp", "mail.queue", "mail.transport.smtp"),
+        ("def f():\n    from mail.desk.adhoc import send", "", "mail.desk.adhoc.send"),
+    ],
+)
+def test_no_way_to_import_escapes_these_tests(source: str, package: str, name: str) -> None:
+    assert [found for _, found in imports_in(source, package)] == [name]
+
+
+# docs/rooms.md
+
+
+def room_of(name: str) -> str:
+    """The room of a module, by its dotted name; of a package outside of mail, its name."""
+    package, _, rest = name.partition(".")
+    within = rest.split(".")[0]
+    if package != "mail":
+        return package
+    if within in FACE:
+        return "api"
+    if within in GROUND:
+        return "ground"
+    return within if within in ROOMS else "desk"  # apps, urls, admin, commands …
+
+
+def arrows() -> set[tuple[str, str]]:
+    """Which room imports from which, as it is."""
+    ours = ("cs_web", "users", "mail")
+    found = set()
+    for file in (file for place in ours for file in python_files(place)):
+        module = f"{package_of(file)}.{file.stem}"
+        for _, name in imports_in(file.read_text(), package_of(file)):
+            if name.split(".")[0] in ours:
+                found.add((room_of(module), room_of(name)))
+    return {(one, other) for one, other in found if one != other}
+
+
+ROOMS_PAGE = (ROOT / "docs/rooms.md").read_text()
+
+
+def test_the_arrows_of_the_page_about_rooms_are_the_imports() -> None:
+    drawn = set(re.findall(r"(?m)^\| `(\w+) -> (\w+)` \|", ROOMS_PAGE))
+    there = arrows()
+    assert not there - drawn, "these imports are new: undo them, or draw them"
+    assert not drawn - there, "nothing imports so any more"
+
+
+def test_within_mail_every_arrow_goes_down() -> None:
+    within = [(one, other) for one, other in arrows() if {one, other} <= set(ROOMS)]
+    assert within
+    assert not [pair for pair in within if ROOMS.index(pair[0]) > ROOMS.index(pair[1])]
+
+
+def test_the_page_about_rooms_names_every_file_of_mail_and_no_other() -> None:
+    said = set(re.findall(r"`([\w/]+\.py)`", ROOMS_PAGE))
+    files_of_mail = {
+        path.relative_to(ROOT / "mail").as_posix()
+        for path in python_files("mail")
+        if path.parent.name != "migrations" and (path.name != "__init__.py" or path.read_text())
+    }
+    assert said == files_of_mail
+
+
+# The database
 
 
 @pytest.mark.django_db
@@ -96,7 +236,7 @@ def test_the_migrations_are_up_to_date() -> None:
 
 # Templates
 
-TEMPLATES = ROOT / "templates"
+TEMPLATES = [ROOT / "templates", ROOT / "mail/templates"]  # the site's own come first
 DJANGO_RENDERS = {
     "400.html",
     "403.html",
@@ -110,15 +250,23 @@ INLINE = re.compile(
 )
 
 
-def template_names() -> list[str]:
-    found = (path for path in TEMPLATES.rglob("*") if path.is_file())
-    return sorted(path.relative_to(TEMPLATES).as_posix() for path in found)
+def templates() -> list[tuple[str, Path]]:
+    """Each with the name by which it is rendered. Two may have one name: the first wins."""
+    found = [(folder, path) for folder in TEMPLATES for path in folder.rglob("*") if path.is_file()]
+    return sorted((path.relative_to(folder).as_posix(), path) for folder, path in found)
 
 
-@pytest.mark.parametrize("name", [name for name in template_names() if name[:5] != "mail/"])
-def test_pages_have_no_inline_script_or_style(name: str) -> None:
+def template_names() -> set[str]:
+    return {name for name, _ in templates()}
+
+
+PAGES = [path for name, path in templates() if not name.startswith("mail/")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_pages_have_no_inline_script_or_style(page: Path) -> None:
     """Letters may: programs that show mail know no stylesheets."""
-    assert not INLINE.findall((TEMPLATES / name).read_text())
+    assert not INLINE.findall(page.read_text())
 
 
 @pytest.mark.parametrize(
@@ -147,7 +295,7 @@ def test_every_template_is_rendered_by_something() -> None:
     }
     orphans = [
         name
-        for name in template_names()
+        for name in sorted(template_names())
         if name not in used and not any(f'"{name}"' in source for source in sources)
     ]
     assert of_letters

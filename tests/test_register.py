@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
@@ -49,7 +49,7 @@ def test_a_visitor_registers_reads_the_mail_and_is_signed_in(browser: Client) ->
     assert "Your e-mail address is verified." in response.text
 
 
-def test_a_korean_visitor_is_told_in_korean(browser: Client) -> None:
+def test_a_korean_visitor_reads_it_in_korean(browser: Client) -> None:
     korean = {"accept-language": "ko"}
     response = browser.post("/users/register/", registration(), follow=True, headers=korean)
     with translation.override("ko"):
@@ -57,7 +57,7 @@ def test_a_korean_visitor_is_told_in_korean(browser: Client) -> None:
     assert User.objects.get().language == "ko"
 
 
-def test_nobody_registers_himself_as_staff(browser: Client) -> None:
+def test_nobody_registers_as_staff(browser: Client) -> None:
     ambition = {"level": "0", "is_staff": "on", "is_superuser": "on", "is_active": "on"}
     ambition |= {"department": "총장실", "activated_at": "2020-01-01"}
     browser.post("/users/register/", registration(**ambition))
@@ -110,6 +110,47 @@ def test_a_taken_user_id_is_refused_ignoring_case_and_width(
     assert "This ID is taken." in response.text
     assert database() == before
     assert browser.get("/users/register/success/").status_code == 403
+
+
+def test_only_a_taken_user_id_is_reported_as_taken(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row of the message may violate something, too: a fault of ours, and no taken name."""
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise IntegrityError("CHECK constraint failed: mail")
+
+    monkeypatch.setattr("mail.api.post", broken)
+    with pytest.raises(IntegrityError):
+        accounts.register(
+            user_id="carol", email="c@example.com", name="C", password=PASSWORD, language="en"
+        )
+    browser.raise_request_exception = False
+    page = browser.post("/users/register/", registration())
+    assert page.status_code == 500
+    assert "taken" not in page.text
+    assert "constraint" not in page.text
+    assert "Traceback" not in page.text
+    assert database() == []
+
+
+def test_a_user_id_that_is_taken_in_the_same_moment_is_reported_as_taken(
+    browser: Client, cast: Callable[..., User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database says so: nobody has looked before."""
+    set_password = User.set_password
+
+    def slowly(claim: User, password: str) -> None:
+        monkeypatch.setattr(User, "set_password", set_password)
+        cast("CAROL", "waiting")
+        set_password(claim, password)
+
+    monkeypatch.setattr(User, "set_password", slowly)
+    with pytest.raises(accounts.UserIdTaken):
+        accounts.register(
+            user_id="carol", email="c@example.com", name="C", password=PASSWORD, language="en"
+        )
+    assert User.objects.get().user_id == "CAROL"
 
 
 @pytest.mark.parametrize(
@@ -249,7 +290,7 @@ def test_a_taken_address_shows_the_same_page_after_the_same_work(
     "email",
     ["alice@example.com", "ALICE@example.com", "alice@EXAMPLE.com", "ａｌｉｃｅ＠example.com"],
 )
-def test_the_owner_of_a_taken_address_is_told_and_nobody_gets_a_link(
+def test_the_owner_of_a_taken_address_is_notified_and_nobody_gets_a_link(
     browser: Client, alice: User, email: str
 ) -> None:
     browser.post("/users/register/", registration(email=email))

@@ -1,4 +1,4 @@
-"""The visitor sees how his mail is doing: the same for a taken address as for a free one."""
+"""Visitors see how their message is doing: the same for a taken address as for a free one."""
 
 import smtplib
 from datetime import timedelta
@@ -10,6 +10,7 @@ from django.core.mail.backends.locmem import EmailBackend
 from django.test import Client
 from django.utils import timezone
 
+from mail.causes import Cause
 from mail.models import Mail, State, Suppression
 from tests.conftest import deliver_all, registration, take
 from users.models import User
@@ -127,13 +128,13 @@ def test_nobody_else_sees_it_and_it_changes_nothing(
 
 def test_a_budget_that_is_used_up_is_no_wait_of_a_minute(registered: Client) -> None:
     tomorrow = timezone.now() + timedelta(hours=20)
-    Mail.objects.update(due=tomorrow, error="the day's budget is used up")
+    Mail.objects.update(due=tomorrow, cause=Cause.BUDGET, error="the day's budget is used up")
     page = registered.get(STATUS).text
     assert "Not two within a minute" not in page
     assert "The next try is at" in page
 
 
 def test_while_a_retry_is_being_sent_it_is_being_sent(registered: Client) -> None:
-    Mail.objects.update(error="the mail server hung up", attempts=1)
+    Mail.objects.update(cause=Cause.DISCONNECTED, error="the server hung up", attempts=1)
     assert take(Mail.objects.get().pk)
     assert "The mail is being sent." in registered.get(STATUS).text

@@ -114,7 +114,7 @@ def test_correcting_to_a_taken_address_shows_the_same_page(browser: Client, alic
     assert pages[0] == pages[1]
 
 
-def test_correcting_to_a_taken_address_tells_its_owner(browser: Client, alice: User) -> None:
+def test_correcting_to_a_taken_address_notifies_its_owner(browser: Client, alice: User) -> None:
     browser.post("/users/register/", registration())
     browser.post("/users/register/address/", {"email": "alice@example.com"})
     [letter] = deliver_all()
@@ -214,10 +214,10 @@ def test_an_expired_claim_is_no_longer_the_browsers(
 def test_a_broken_hint_loses_neither_the_page_nor_the_mail(
     browser: Client, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
-    def broken(pk: Any) -> None:
+    def broken(*_: Any) -> None:
         raise ConnectionError("the broker is away")
 
-    monkeypatch.setattr("mail.tasks.hint", broken)
+    monkeypatch.setattr("mail.queue.engines.work.Work.hint", broken)
     with django_capture_on_commit_callbacks(execute=True) as callbacks:
         response = browser.post("/users/register/", registration())
     assert callbacks, "a hint was given"

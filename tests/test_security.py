@@ -1,4 +1,4 @@
-"""Small promises of docs/security.md that no other story tells."""
+"""Small promises of docs/security.md that no other story shows."""
 
 import logging
 import re
@@ -18,8 +18,8 @@ from django.test import Client
 from django.utils import timezone
 
 from cs_web.middleware import POLICY
-from mail.errors import explain
 from mail.models import Mail
+from mail.transport.faults import explain
 from tests.conftest import PASSWORD, deliver_all, registration, sign_in
 from users import accounts
 from users.models import User
@@ -66,7 +66,7 @@ def test_rights_that_are_taken_away_are_gone_at_once(browser: Client, db: None) 
     assert browser.get("/admin/").status_code == 302
 
 
-# What a page tells
+# What a page says
 
 
 def test_a_refusal_does_not_show_how_the_owner_spells_the_address(
@@ -122,7 +122,7 @@ def test_password_managers_find_their_way(browser: Client) -> None:
     assert 'autocomplete="email"' in form
 
 
-def test_a_broken_page_tells_nothing_of_what_broke(
+def test_a_broken_page_says_nothing_of_what_broke(
     browser: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
@@ -151,15 +151,15 @@ def test_a_session_ends_after_fourteen_days(browser: Client, alice: User) -> Non
 # The log
 
 
-def test_who_came_in_went_and_was_turned_away_stands_in_the_log(
+def test_who_came_in_went_and_was_turned_away_is_in_the_log(
     browser: Client, alice: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "users.audit"):
         sign_in(browser, "alice", "wrong password")
         sign_in(browser, "alice")
         browser.post("/users/logout/")
-    told = [record.getMessage() for record in caplog.records if record.name == "users.audit"]
-    assert told == [
+    logged = [record.getMessage() for record in caplog.records if record.name == "users.audit"]
+    assert logged == [
         "sign-in refused from 127.0.0.1",
         f"signed in: {alice.pk} from 127.0.0.1",
         f"signed out: {alice.pk}",
@@ -175,11 +175,11 @@ def test_a_servers_answer_of_many_lines_is_one_line_here() -> None:
 
 def test_a_token_does_not_reach_the_console(caplog: pytest.LogCaptureFixture) -> None:
     console = settings.LOGGING["handlers"]["console"]
-    assert "without_links" in console["filters"]
-    from cs_web.logs import WithoutLinks
+    assert "redact_tokens" in console["filters"]
+    from cs_web.logs import RedactTokens
 
     record = logging.LogRecord("x", 20, "", 0, "GET %s", ("/users/activate/abc/dicv5b-1f/",), None)
-    WithoutLinks().filter(record)
+    RedactTokens().filter(record)
     assert record.getMessage() == "GET /users/activate/abc/[token]/"
 
 

@@ -40,7 +40,7 @@ print(json.dumps({
 
 
 def browse(folder: Path, **environment: str) -> Any:
-    engine = {"MAIL_ENGINE": "django_tasks.backends.dummy.DummyBackend"}
+    engine = {"MAIL_ENGINE": "work"}
     site = Site(folder, **{**PRODUCTION, **engine, **environment})
     return json.loads(site.story(BROWSE))
 

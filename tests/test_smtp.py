@@ -1,4 +1,4 @@
-"""SMTP: what is written at once, and that every refusal is told as smtplib tells it."""
+"""SMTP: what is written at once, and that every refusal is smtplib's own."""
 
 import smtplib
 import socket
@@ -15,9 +15,10 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope
 from django.core.mail import EmailMessage
 
-from mail import connections
-from mail.backends.smtp import EmailBackend, Pipelining
+from mail.transport import connection
+from mail.transport.smtp import EmailBackend, Pipelining
 
+SECONDS = 60  # after which something has hung
 HANG_UP = "hang up"
 CRLF = "\r\n"
 BREAK = "<>\r\nDATA"  # one that gets past smtplib.quoteaddr()
@@ -109,7 +110,7 @@ def script(request: pytest.FixtureRequest) -> Iterator[Script]:
 
 @pytest.fixture
 def backend(script: Script) -> Iterator[EmailBackend]:
-    backend = EmailBackend("127.0.0.1", script.port, "", "", use_tls=False, timeout=5)
+    backend = EmailBackend("127.0.0.1", script.port, "", "", use_tls=False, timeout=SECONDS)
     backend.open()
     yield backend
     backend.close()
@@ -137,7 +138,7 @@ def test_all_is_asked_at_once_only_where_the_server_says_so(
     assert asked.count(b"\r\n") == (3 if script.pipelining else 1)
 
 
-def test_the_server_is_told_the_size(script: Script, backend: EmailBackend) -> None:
+def test_the_server_learns_the_size(script: Script, backend: EmailBackend) -> None:
     backend.send_messages([message()])
     size = len(script.bodies[0].replace(b"\r\n..", b"\r\n."))
     assert script.heard[1].endswith(f" size={size}")
@@ -241,26 +242,26 @@ def test_a_refusal_counts_though_the_server_hangs_up_after_it(
 def test_a_kept_connection_that_died_is_opened_again(
     script: Script, settings: Any, answer: str
 ) -> None:
-    settings.EMAIL_BACKEND = "mail.backends.smtp.EmailBackend"
+    settings.EMAIL_BACKEND = "mail.transport.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", script.port
-    settings.EMAIL_USE_TLS, settings.EMAIL_TIMEOUT = False, 5
+    settings.EMAIL_USE_TLS, settings.EMAIL_TIMEOUT = False, SECONDS
     settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
-    assert connections.send(message())
+    assert connection.send(message())
     script.answers = {"MAIL": answer}
-    assert connections.send(message())
+    assert connection.send(message())
     assert (script.sessions, len(script.bodies)) == (2, 2)
 
 
 def test_a_line_break_in_an_address_is_no_command(script: Script) -> None:
-    with Pipelining("127.0.0.1", script.port, timeout=5) as connection:
+    with Pipelining("127.0.0.1", script.port, timeout=SECONDS) as connection:
         for sender, recipient in [("us@example.com", BREAK), (BREAK, "bob@example.com")]:
             with pytest.raises(ValueError, match=r"newline|line break"):
                 connection.sendmail(sender, [recipient], b"Hello")
     assert not any(command.upper().startswith(("DATA", "RSET")) for command in script.heard)
 
 
-def test_what_is_no_mail_of_ours_goes_smtplibs_way(script: Script) -> None:
-    with Pipelining("127.0.0.1", script.port, timeout=5) as connection:
+def test_what_is_no_message_of_ours_goes_smtplibs_way(script: Script) -> None:
+    with Pipelining("127.0.0.1", script.port, timeout=SECONDS) as connection:
         connection.sendmail("us@example.com", "bob@example.com", "Hello")  # type: ignore[arg-type]
         connection.sendmail("us@example.com", ["bob@example.com", "eve@example.com"], b"Hello")
         connection.sendmail("us@example.com", ["bob@example.com"], b"Hello", ["BODY=8BITMIME"])
@@ -274,7 +275,7 @@ def test_what_is_no_mail_of_ours_goes_smtplibs_way(script: Script) -> None:
 
 
 class Taking:
-    """aiosmtpd's handler: takes everything, and says what the test wants it to offer."""
+    """aiosmtpd's handler: accepts everything, and says what the test wants it to offer."""
 
     def __init__(self, pipelining: bool) -> None:
         self.pipelining = pipelining
@@ -336,7 +337,7 @@ def connect() -> Iterator[Callable[..., EmailBackend]]:
 
     def make(server: Controller, password: str = "app-password", **how: Any) -> EmailBackend:
         account = ("office", password)
-        made.append(EmailBackend(server.hostname, server.port, *account, timeout=5, **how))
+        made.append(EmailBackend(server.hostname, server.port, *account, timeout=SECONDS, **how))
         return made[-1]
 
     yield make
@@ -367,7 +368,7 @@ def test_a_korean_letter_arrives_as_it_was(
 
 
 @pytest.mark.filterwarnings("ignore:Session.login_data")
-def test_a_wrong_password_is_told(
+def test_a_wrong_password_is_refused(
     serve: Callable[..., Controller], connect: Callable[..., EmailBackend]
 ) -> None:
     with pytest.raises(smtplib.SMTPAuthenticationError):

@@ -1,4 +1,4 @@
-"""Three states against every link and every form; and the database, which holds them by itself."""
+"""Three states against every link and every form; and the database, which keeps them by itself."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -27,7 +27,7 @@ from users.models import Level, State, User
 STATES = ("waiting", "active", "disabled")
 NOTHING: list[str] = []
 
-# Every kind of link, made for the person as he is: the strongest that a thief could have.
+# Every kind of link, made for the person as they are: the strongest that a thief could have.
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_link_from_before_stays_dead_when_staff_lets_the_person_in_again(
 
 
 @pytest.mark.parametrize(
-    ("state", "signed_in", "told"),
+    ("state", "signed_in", "words"),
     [
         ("waiting", False, "Your account is not open yet"),
         ("active", True, "Hello, Eve"),
@@ -99,11 +99,11 @@ def test_a_link_from_before_stays_dead_when_staff_lets_the_person_in_again(
     ],
 )
 def test_login(
-    browser: Client, cast: Callable[..., User], state: str, signed_in: bool, told: str
+    browser: Client, cast: Callable[..., User], state: str, signed_in: bool, words: str
 ) -> None:
     cast("eve", state)
     typed = {"username": "eve", "password": PASSWORD}
-    assert told in browser.post("/users/login/", typed, follow=True).text
+    assert words in browser.post("/users/login/", typed, follow=True).text
     assert is_signed_in(browser) == signed_in
 
 
@@ -194,11 +194,11 @@ def choose(person: User) -> None:
 
 
 def reset(person: User) -> None:
-    accounts.reset_password(person, NEW_PASSWORD)
+    accounts.choose_password(person, NEW_PASSWORD)
 
 
 def change(person: User) -> None:
-    accounts.change_password(person, NEW_PASSWORD)
+    accounts.choose_password(person, NEW_PASSWORD)
 
 
 @pytest.mark.parametrize(
@@ -264,15 +264,15 @@ def test_activation_by_staff_ends_other_claims_too(bob: User, cast: Callable[...
     assert User.objects.get().user_id == "bob"
 
 
-def test_a_change_and_its_mail_are_written_together_or_not_at_all(
+def test_a_change_and_its_message_are_written_together_or_not_at_all(
     alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("the disk is full")
 
     before = database()
-    monkeypatch.setattr("mail.outbox.post", broken)
-    monkeypatch.setattr("mail.suppression.suppress", broken)
+    monkeypatch.setattr("mail.api.post", broken)
+    monkeypatch.setattr("mail.api.suppress", broken)
     for attempt in (
         lambda: accounts.register(
             user_id="carol", email="c@example.com", name="C", password=PASSWORD, language="en"

@@ -1,5 +1,9 @@
-"""The engine in the web process: it starts late, survives everything, and stops cleanly."""
+"""The engine in the web process: it starts late, survives everything, and stops cleanly.
 
+And the one without a web server, which has the same senders.
+"""
+
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,35 +12,28 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django_tasks import TaskResultStatus, task
-from django_tasks.exceptions import InvalidTaskError
 
-from mail import connections, delivery, outbox, tasks
-from mail.engines import threads
-from mail.engines.threads import Pool, ThreadsBackend
 from mail.models import Mail, Priority
+from mail.queue import delivering, posting
+from mail.queue.engines import threads, work
+from mail.queue.engines.threads import Pool, Threads
+from mail.transport import connection
 from tests.conftest import take
 from tests.elsewhere import DEVELOPMENT, Site
 
-SECONDS = 10
+SECONDS = 60  # after which something has hung
 
 
 @pytest.fixture
 def pool(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
-    """Two senders of its own, without a database: its mails are functions, and none is overdue."""
+    """Two senders of its own, without a database: its keys are functions, and none is overdue."""
     settings.MAIL_THREADS = 2
-    monkeypatch.setattr(delivery, "overdue", list)
-    monkeypatch.setattr(delivery, "deliver_batch", run_all)
+    monkeypatch.setattr(delivering, "overdue", list)
+    monkeypatch.setattr(delivering, "deliver", lambda job: job())
     found = Pool()
     yield found
     found.stop(SECONDS)
     assert not [thread for thread in found.threads if thread.is_alive()]
-
-
-def run_all(jobs: list[Any]) -> Iterator[Any]:
-    for job in jobs:
-        job()
-        yield SimpleNamespace(pk=job)
 
 
 @pytest.fixture
@@ -46,7 +43,7 @@ def own_connection(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Gate:
-    """A job that says when it has begun, and ends when it is told to."""
+    """A job that says when it has begun, and ends when it may."""
 
     def __init__(self) -> None:
         self.begun, self.may_end, self.ended = (threading.Event() for _ in range(3))
@@ -69,7 +66,7 @@ def test_jobs_run_in_the_threads_of_the_pool(pool: Pool) -> None:
     assert set(ran) <= {"mail-sender-0", "mail-sender-1"}
 
 
-def test_nothing_waits_behind_a_slow_mail_while_a_sender_is_free(pool: Pool) -> None:
+def test_nothing_waits_behind_a_slow_message_while_a_sender_is_free(pool: Pool) -> None:
     slow, quick = Gate(), threading.Event()
     pool.put(slow)
     pool.put(quick.set)
@@ -116,7 +113,9 @@ def test_two_requests_at_once_start_the_threads_once(
     may_go.set()
     for thread in starters:
         thread.join(SECONDS)
-    assert sum(arrived.acquire(blocking=False) for _ in range(9)) == 2, "three were made, one told"
+    assert 1 + sum(arrived.acquire(blocking=False) for _ in range(9)) == 3, (
+        "two senders and a sweeper"
+    )
 
 
 def test_drain_does_not_wait_for_ever(pool: Pool) -> None:
@@ -130,23 +129,23 @@ def test_drain_does_not_wait_for_ever(pool: Pool) -> None:
 # The end
 
 
-def test_stopping_finishes_the_mail_in_hand_and_begins_no_other(
+def test_stopping_finishes_what_is_in_flight_and_begins_no_other(
     pool: Pool, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.MAIL_THREADS = 1
     closed = threading.Event()
-    monkeypatch.setattr(connections, "close", closed.set)
-    in_hand, waiting = Gate(), Gate()
-    pool.put(in_hand)
+    monkeypatch.setattr(connection, "close", closed.set)
+    in_flight, waiting = Gate(), Gate()
+    pool.put(in_flight)
     pool.put(waiting)
-    assert in_hand.begun.wait(SECONDS)
+    assert in_flight.begun.wait(SECONDS)
     stopper = threading.Thread(target=pool.stop)
     stopper.start()
     assert pool.stopping.wait(SECONDS)
-    in_hand.may_end.set()
+    in_flight.may_end.set()
     stopper.join(SECONDS)
     assert not stopper.is_alive()
-    assert in_hand.ended.is_set()
+    assert in_flight.ended.is_set()
     assert not waiting.begun.is_set()
     assert closed.is_set(), "the connection was ended politely"
 
@@ -175,29 +174,31 @@ def test_a_pool_that_was_stopped_does_not_start_again(pool: Pool) -> None:
 # Steps
 
 
-def test_a_mail_that_is_taken_while_the_end_begins_is_left_to_the_next_process(pool: Pool) -> None:
+def test_a_message_is_left_to_the_next_process_if_the_end_begins_first(
+    pool: Pool,
+) -> None:
     ran: list[bool] = []
-    pool.queue(lambda: ran.append(True))
+    pool.jobs.put((0, 0, lambda: ran.append(True)))
     pool.stopping.set()
     assert pool.send_step() is False
     assert ran == []
 
 
 @pytest.mark.parametrize("busy", [True, False])
-def test_an_idle_sender_lets_go_of_its_connection_and_a_busy_one_keeps_it(
+def test_an_idle_sender_closes_its_connection_and_a_busy_one_keeps_it(
     own_connection: None, pool: Pool, busy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed: list[bool] = []
     monkeypatch.setattr(threads, "IDLE_FOR", 0.01)
-    monkeypatch.setattr(connections, "close", lambda: closed.append(True))
+    monkeypatch.setattr(connection, "close", lambda: closed.append(True))
     if busy:
-        pool.queue(lambda: None)
+        pool.jobs.put((0, 0, lambda: None))
     assert pool.send_step() is busy
     assert bool(closed) is not busy
 
 
 def test_a_sweep_feeds_the_senders_with_what_is_overdue(own_connection: None) -> None:
-    pool, mails = Pool(), [outbox.post("password_reset", address=f"{n}@a.com") for n in range(3)]
+    pool, mails = Pool(), [posting.post("password_reset", address=f"{n}@a.com") for n in range(3)]
     take(mails[0].pk)
     assert pool.sweep_step() == 2
     while not pool.jobs.empty():
@@ -208,7 +209,7 @@ def test_a_sweep_feeds_the_senders_with_what_is_overdue(own_connection: None) ->
 def test_a_sweep_adds_nothing_while_the_senders_have_work(own_connection: None) -> None:
     """What waits in the queue is overdue as well, and would be in it twice, and four times, …"""
     pool = Pool()
-    outbox.post("password_reset", address="a@example.com")
+    posting.post("password_reset", address="a@example.com")
     assert pool.sweep_step() == 1
     assert pool.sweep_step() == 0
     assert pool.jobs.qsize() == 1
@@ -223,54 +224,140 @@ def test_a_sweep_survives_a_database_that_is_away(
     def away() -> None:
         raise ConnectionError("no database")
 
-    monkeypatch.setattr(delivery, "overdue", away)
+    monkeypatch.setattr(delivering, "overdue", away)
     assert pool.sweep_step() == 0
+    assert pool.blind
     assert "it will be tried again" in caplog.text
+    monkeypatch.setattr(delivering, "overdue", list)
+    assert pool.sweep_step() == 0
+    assert not pool.blind
 
 
 def test_the_sweeper_goes_on_sweeping(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     swept = threading.Semaphore(0)
-    monkeypatch.setattr(threads, "SWEEP_EVERY", 0.001)
-    monkeypatch.setattr(delivery, "overdue", lambda: swept.release() or [])  # type: ignore[func-returns-value]
+    pool.sweep_every = 0.001
+    monkeypatch.setattr(delivering, "overdue", lambda: swept.release() or [])  # type: ignore[func-returns-value]
     pool.start()
     for _ in range(3):
         assert swept.acquire(timeout=SECONDS)
 
 
-# As a backend of Django Tasks
+class Waits:
+    """In the place of an event that is never set: for how long it was waited for."""
+
+    def __init__(self, at_most: int) -> None:
+        self.seconds: list[float] = []
+        self.at_most = at_most
+
+    def wait(self, seconds: float) -> bool:
+        self.seconds.append(seconds)
+        return len(self.seconds) == self.at_most
 
 
-def test_enqueue_hands_the_task_over_and_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_that_could_not_requeue_all_is_followed_by_the_next_at_once(
+    own_connection: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a full one; after one that is not, all is as always."""
+    full = [("key", 0)] * delivering.ROWS_A_SWEEP
+    found: list[Any] = [full, full, full[1:], full, ConnectionError("no database"), []]
+    monkeypatch.setattr(threads.databases, "close_all", lambda: None)  # this thread is the test's
+    pool = Pool(sweep_every=7.0)
+    waits: Any = Waits(len(found))
+    pool.stopping = waits
+
+    def overdue() -> Any:
+        rows = found.pop(0)
+        if isinstance(rows, Exception):
+            raise rows
+        return rows
+
+    def sweep_step() -> int:
+        requeued = step()
+        while not pool.jobs.empty():  # the senders are quick
+            pool.jobs.get()
+        return requeued
+
+    step = pool.sweep_step
+    monkeypatch.setattr(pool, "sweep_step", sweep_step)
+    monkeypatch.setattr(delivering, "overdue", overdue)
+    pool.sweep()
+    behind = threads.SWEEP_BEHIND
+    assert waits.seconds == [behind, behind, 7.0, behind, 7.0, 7.0]
+    assert threads.SWEEP_BEHIND < 1
+
+
+# As an engine
+
+
+def test_a_hint_hands_the_key_over_and_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     put: list[Any] = []
-    monkeypatch.setattr(threads._pool, "put", lambda *mail: put.append(mail))
-    result = ThreadsBackend("default", {}).enqueue(
-        tasks.deliver.using(priority=-Priority.BULK), [str(UUID(int=7))], {}
-    )
-    assert result.status == TaskResultStatus.READY
-    assert (result.args, result.kwargs) == ([str(UUID(int=7))], {})
-    assert put == [(UUID(int=7), Priority.BULK)]
+    monkeypatch.setattr(threads._pool, "put", lambda *job: put.append(job))
+    Threads().hint(Mail(pk=UUID(int=7), priority=Priority.NOTICE))
+    assert put == [(UUID(int=7), Priority.NOTICE)]
 
 
-def test_the_threads_refuse_a_task_that_they_would_not_run() -> None:
-    with pytest.raises(InvalidTaskError, match=r"run mail\.tasks\.deliver alone, not .*other_task"):
-        ThreadsBackend("default", {}).enqueue(other_task, ["the-key"], {})
-
-
-@task()
-def other_task(pk: str) -> None: ...
-
-
-@pytest.mark.parametrize("engine", [True, False])
+@pytest.mark.parametrize(("engine", "woken"), [("threads", True), ("work", False)])
 def test_a_request_wakes_the_sweeper_only_where_threads_are_the_engine(
-    engine: bool, monkeypatch: pytest.MonkeyPatch
+    engine: str, woken: bool, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[bool] = []
     monkeypatch.setattr(threads._pool, "start", lambda: started.append(True))
-    if engine:
-        backend = ThreadsBackend("default", {})
-        monkeypatch.setattr(threads, "task_backends", {"default": backend})
+    settings.MAIL_ENGINE = engine
     threads.wake(sender=None, environ={})
-    assert bool(started) is engine
+    assert bool(started) is woken
+
+
+# Without a web server, until a signal to stop
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM], ids=str)
+def test_a_signal_to_stop_ends_the_work_in_peace(
+    own_connection: None,
+    number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    started: list[Pool] = []
+
+    def start(pool: Pool, *_: Any, **__: Any) -> None:
+        started.append(pool)
+        signal.pthread_kill(threading.get_ident(), number)  # as if it came in this moment
+
+    def interrupted(*_: Any) -> None:
+        raise AssertionError("the signal was not waited for")
+
+    monkeypatch.setattr(Pool, "start", start)
+    monkeypatch.setattr(work, "close_old_connections", lambda: None)
+    before = signal.signal(number, interrupted)
+    try:
+        with caplog.at_level("INFO", work.log.name):
+            assert work.run(threads=1) == 0
+    finally:
+        signal.signal(number, before)
+    assert started[0].stopping.is_set()
+    assert "stopped." in caplog.text
+    assert number not in signal.pthread_sigmask(signal.SIG_BLOCK, ()), "as it was before"
+
+
+@pytest.mark.parametrize(
+    ("received", "stops"),
+    [
+        (None, False),
+        (SimpleNamespace(si_signo=0), False),  # CPython 3.11, after SIGSTOP and SIGCONT
+        (SimpleNamespace(si_signo=-1094795586), False),
+        (SimpleNamespace(si_signo=signal.SIGTERM), True),
+    ],
+    ids=["time-is-over", "none", "rubbish", "sigterm"],
+)
+def test_work_that_was_paused_and_continued_goes_on(
+    own_connection: None, monkeypatch: pytest.MonkeyPatch, received: Any, stops: bool
+) -> None:
+    answers = [received, SimpleNamespace(si_signo=signal.SIGINT)]
+    monkeypatch.setattr(signal, "sigtimedwait", lambda *_: answers.pop(0))
+    monkeypatch.setattr(work, "close_old_connections", lambda: None)
+    monkeypatch.setattr(Pool, "start", lambda *_, **__: None)
+    assert work.run(threads=1) == 0
+    assert bool(answers) is stops
 
 
 # Processes
@@ -288,14 +375,14 @@ def test_no_thread_exists_before_the_first_request(tmp_path: Path) -> None:
 LATE = """
 import threading
 
-def tell(when):
+def show(when):
     print(f"{when}:", *sorted(thread.name for thread in threading.enumerate()))
 
 import cs_web.wsgi
 from django.test import Client
-tell("imported")
+show("imported")
 assert Client(headers={"host": "127.0.0.1"}).get("/users/login/").status_code == 200
-tell("requested")
+show("requested")
 """
 
 
@@ -311,22 +398,17 @@ def test_a_forked_process_starts_threads_of_its_own(tmp_path: Path) -> None:
 FORK = """
 django.setup()
 import os, sys, threading
-from mail import delivery
-from mail.engines import threads
+from mail.queue import delivering
+from mail.queue.engines import threads
 
-delivery.overdue = list  # what SQLite's own locks do in a fork is not the pool's doing
+delivering.overdue = list  # what SQLite's own locks do in a fork is not the pool's doing
 
-def run_all(jobs):
-    for job in jobs:
-        job()
-    return iter(())
-
-delivery.deliver_batch = run_all
+delivering.deliver = lambda job: job()
 
 def works():
     done = threading.Event()
     threads._pool.put(done.set)
-    return done.wait(10)
+    return done.wait(30)
 
 assert works()
 with threads._pool.jobs.mutex:  # the worst moment: a lock is held that nobody will ever release
@@ -342,7 +424,7 @@ print("parent still works" if works() else "parent hangs")
 """
 
 
-def test_a_process_ends_at_once_and_leaves_its_mail_to_the_next(tmp_path: Path) -> None:
+def test_a_process_ends_at_once_and_leaves_its_messages_to_the_next(tmp_path: Path) -> None:
     """Neither lost nor waited for: what was not begun is a row that the next process sweeps."""
     site = Site(tmp_path, **DEVELOPMENT).migrate()
     assert site.story(LEAVE) == "posted\n"
@@ -351,18 +433,19 @@ def test_a_process_ends_at_once_and_leaves_its_mail_to_the_next(tmp_path: Path) 
 
 LEAVE = """
 django.setup()
-from mail import send_mail, tasks
-tasks.hint = lambda pk: None  # lost, with the process
+from mail import send_mail
+from mail.queue.engines.threads import Threads
+Threads.hint = lambda *_: None  # lost, with the process
 assert send_mail("s", ["alice@example.com"], "b") == 1
 print("posted")
 """
 
 TAKE_UP = """
 django.setup()
-from mail.engines import threads
-from mail.models import Mail, Priority
+from mail.models import Mail
+from mail.queue.engines import threads
 assert threads._pool.sweep_step() == 1
 threads._pool.start()
-assert threads.drain(10)
+assert threads.drain(30)
 print(Mail.objects.get().state)
 """

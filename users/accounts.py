@@ -1,13 +1,12 @@
-"""The one door: every change of an account is a function here.
+"""The service layer: every change that a flow makes to an account is a function here.
 
-Each is one transaction, in which the mail that tells of the change is posted as a row. None of
-them looks whether an address is known before it answers: `letters` does, when the mail is written,
-so that neither an answer nor its time tells a visitor who has an account.
+Each is one transaction, which also queues the message that reports the change. None of them checks
+whether an address is known: `letters` does, when the message is due, so neither a response nor its
+timing reveals who has an account.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,19 +15,19 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from mail import outbox, suppression
+from mail import api
 from users import identity
 from users.models import Level, State, User, UserQuerySet, claim_end
 
 log = logging.getLogger(__name__)
 
-# Somebody who says "that was not me" hears nothing more about registrations for this long; not for
-# ever, because the same person may want to register one day and could not.
+# After "I did not register", no registration messages to the address for this long. Not for ever,
+# because the same person may want to register one day.
 DECLINED_FOR = timedelta(days=30)
 
 
 class UserIdTaken(Exception):
-    """Somebody else has this user_id, as an account or as a claim that has not expired."""
+    """The user_id belongs to another account, or to a claim that has not expired."""
 
 
 class LinkSpent(Exception):
@@ -47,7 +46,7 @@ def register(
     language: str,
     replacing: UUID | None = None,
 ) -> User:
-    """A new claim and its mail. `replacing` is the same visitor's own earlier claim, if any."""
+    """Creates a claim and queues its message. `replacing`: the visitor's earlier claim, if any."""
     claim = User(
         user_id=identity.clean_user_id(user_id),
         email=identity.clean_address(email),
@@ -56,19 +55,24 @@ def register(
         language=language,
     )
     claim.set_password(password)  # slow on purpose, so outside the transaction
-    with _unique_user_id(), transaction.atomic():
-        # A claim holds its name until it expires; the visitor's own never stands in his way.
-        expired = Q(user_id_key=claim.user_id.lower(), claim_expires_at__lte=timezone.now())
-        waiting = User.objects.waiting().alias(user_id_key=Lower("user_id"))
-        _delete(waiting.filter(expired | Q(pk=replacing)))
-        claim.save(force_insert=True)
-        outbox.post("register", user=claim)
+    try:
+        with transaction.atomic():
+            # A claim reserves its user_id until it expires, but not against its own visitor.
+            expired = Q(user_id_key=claim.user_id.lower(), claim_expires_at__lte=timezone.now())
+            waiting = User.objects.waiting().alias(user_id_key=Lower("user_id"))
+            _delete(waiting.filter(expired | Q(pk=replacing)))
+            claim.save(force_insert=True)
+            api.post("register", user=claim)
+    except IntegrityError as error:
+        if User.objects.named(claim.user_id).exclude(pk=replacing).exists():
+            raise UserIdTaken from error
+        raise  # not about the user_id: a bug
     log.info("registered %s", claim.pk)
     return claim
 
 
 def _lock(people: UserQuerySet) -> list[UUID]:
-    """Holds these rows until the commit. In one order, or two would wait for each other."""
+    """Locks these rows until the commit, always in the same order, so that two cannot deadlock."""
     return list(people.order_by("pk").select_for_update().values_list("pk", flat=True))
 
 
@@ -76,56 +80,48 @@ def _delete(people: UserQuerySet) -> None:
     User.objects.filter(pk__in=_lock(people)).delete()
 
 
-@contextmanager
-def _unique_user_id() -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError as error:
-        raise UserIdTaken from error
-
-
 def resend_activation(claim: User) -> None:
-    """The link once more, to somebody who has shown that the claim is his."""
+    """Sends the link again, to somebody who has shown that the claim is theirs."""
     with transaction.atomic():
         if _lock(User.objects.waiting().filter(pk=claim.pk)):
-            keep([claim])
-            outbox.post("register", user=claim)
+            extend([claim])
+            api.post("register", user=claim)
 
 
 def request_activation(address: str, language: str) -> None:
-    """The link once more, to anybody: a row for whatever address, known or not."""
-    outbox.post("activate_resend", address=address, language=language)
+    """Sends the link again on anybody's request: queues a row for any address, known or not."""
+    api.post("activate_resend", address=address, language=language)
 
 
 def correct_address(claim: User, email: str) -> None:
-    """The claim names another mailbox; links to the old one die, because their token holds it."""
+    """Changes the address of a claim. Links to the old one die: their token covers the address."""
     claim.email = identity.clean_address(email)
     with transaction.atomic():
         if not User.objects.waiting().filter(pk=claim.pk).update(email=claim.email):
             raise LinkSpent
-        claim.mails.filter(letter="register").cancel()
-        outbox.post("register", user=claim)
+        api.cancel(claim, "register")
+        api.post("register", user=claim)
     log.info("corrected the address of %s", claim.pk)
 
 
 def cancel(claim: User) -> None:
-    """The claim is gone, with its name and its links. An activated account is never touched."""
+    """Deletes a claim, with its user_id and its links. Never touches an activated account."""
     with transaction.atomic():
         _delete(User.objects.waiting().filter(pk=claim.pk))
     log.info("cancelled %s", claim.pk)
 
 
 def decline(claim: User) -> None:
-    """The owner of the mailbox says that he did not register."""
+    """The owner of the mailbox says: I did not register."""
     with transaction.atomic():
         cancel(claim)
-        suppression.suppress(claim.email, suppression.Reason.DECLINED, for_=DECLINED_FOR)
+        api.suppress(claim.email, api.Suppression.Reason.DECLINED, for_=DECLINED_FOR)
 
 
-def keep(claims: Iterable[User]) -> int:
-    """A claim lives as long as the newest link to it: called when a link is made."""
+def extend(claims: Iterable[User]) -> int:
+    """Lets claims live as long as their newest link: called when a link is made."""
     end = claim_end()
-    # Not for less than a minute: most links are made just after the claim.
+    # Not for less than a minute: most links are made right after the claim.
     short = [claim.pk for claim in claims if claim.claim_expires_at < end - timedelta(minutes=1)]
     if not short:
         return 0
@@ -133,15 +129,15 @@ def keep(claims: Iterable[User]) -> int:
 
 
 def expired_claims(before: datetime) -> UserQuerySet:
-    """Claims that expired before then. Never an account, and never anybody of the staff."""
+    """Claims that expired before then. Never an account, and never staff."""
     waiting = User.objects.waiting().filter(is_staff=False, is_superuser=False)
     return waiting.filter(claim_expires_at__lt=before)
 
 
 def prune_claims(before: datetime, at_most: int) -> int:
-    """Deletes some of the expired claims; how many. No argument makes it take anything else."""
+    """Deletes expired claims and returns how many. No argument makes it delete anything else."""
     with transaction.atomic():
-        # Locked, and so looked at again: one that is activated in this moment is not among them.
+        # Locked, then checked again: a claim that is activated at this moment survives.
         claims = expired_claims(before).select_for_update()[:at_most]
         pks = [claim.pk for claim in claims]
         expired_claims(before).filter(pk__in=pks).delete()
@@ -152,10 +148,11 @@ def prune_claims(before: datetime, at_most: int) -> int:
 
 
 def activate(claim: User, new_password: str | None = None) -> User:
-    """Opens the account to somebody who holds the mailbox and the password, or LinkSpent.
+    """Activates the account of somebody who has proven the mailbox and knows the password.
 
-    The address now belongs to this account, and every other claim to it dies. With `new_password`
-    the mailbox alone was proven, and whoever chose the old password is shut out.
+    The address now belongs to this account, and every other claim to it is deleted. With
+    `new_password` only the mailbox was proven, so whoever chose the old password is locked out.
+    Raises LinkSpent if the claim is no longer there, or names another address.
     """
     changes = {"is_active": True, "activated_at": timezone.now()}
     if new_password is not None:
@@ -164,7 +161,7 @@ def activate(claim: User, new_password: str | None = None) -> User:
     try:
         with transaction.atomic():
             _lock(User.objects.at_address(claim.email))
-            # The address in the condition: it may have been corrected since the link was checked.
+            # Filters by address too: it may have been corrected since the link was checked.
             same = User.objects.waiting().filter(pk=claim.pk, email=claim.email)
             if not same.update(**changes):
                 raise LinkSpent
@@ -179,29 +176,24 @@ def activate(claim: User, new_password: str | None = None) -> User:
 
 
 def request_reset(address: str, language: str) -> None:
-    """A row for whatever address; only the letter looks whether there is an account."""
-    outbox.post("password_reset", address=address, language=language)
+    """Queues a row for any address; only the letter checks whether there is an account."""
+    api.post("password_reset", address=address, language=language)
 
 
-def reset_password(user: User, new_password: str) -> User:
-    """A new password for the holder of the mailbox; every session and link ends. Or LinkSpent."""
-    return _set_password(user, new_password)
+def choose_password(user: User, new_password: str) -> User:
+    """Sets a new password, for somebody who has proven the mailbox or given the current one.
 
-
-def change_password(user: User, new_password: str) -> User:
-    """A new password for somebody who has given the current one. Other sessions end."""
-    return _set_password(user, new_password)
-
-
-def _set_password(user: User, new_password: str) -> User:
+    Ends every session and invalidates every link. Raises LinkSpent if the password has changed
+    meanwhile.
+    """
     old_hash = user.password
     user.set_password(new_password)
     with transaction.atomic():
-        # The old hash in the condition: of two uses of one link, one wins.
+        # Filters by the old hash: of two uses of one link, one wins.
         unchanged = User.objects.filter(pk=user.pk, is_active=True, password=old_hash)
         if not unchanged.update(password=user.password):
             raise LinkSpent
-        outbox.post("password_change", user=user)
+        api.post("password_change", user=user)
     log.info("new password for %s", user.pk)
     return user
 
@@ -210,9 +202,9 @@ def _set_password(user: User, new_password: str) -> User:
 
 
 def disable(user: User) -> State:
-    """No sign-in, no session and no link works any more. A waiting claim is cancelled instead.
+    """Ends every session, and refuses sign-ins and links. A waiting claim is cancelled instead.
 
-    Returns the state that the account was in.
+    Returns the previous state.
     """
     with transaction.atomic():
         user = User.objects.select_for_update().get(pk=user.pk)
@@ -228,7 +220,7 @@ def disable(user: User) -> State:
 
 
 def activate_by_staff(user: User) -> None:
-    """Opens a waiting account without its link, or a disabled one again; LinkSpent if neither."""
+    """Activates a waiting account without its link, or re-enables a disabled one."""
     if user.state == State.WAITING:
         activate(user)
     elif not User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
@@ -239,9 +231,9 @@ def activate_by_staff(user: User) -> None:
 def send_reset(user: User) -> None:
     """Staff starts a reset; only the holder of the mailbox chooses the password.
 
-    A letter with a count of its own, so that strangers who ask for resets cannot use it up.
+    This letter has a limit of its own, so strangers who request resets cannot use it up.
     """
-    outbox.post("password_reset_by_staff", address=user.email, language=user.language)
+    api.post("password_reset_by_staff", address=user.email, language=user.language)
 
 
 # Language

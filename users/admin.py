@@ -1,6 +1,6 @@
-"""People, for staff: who they are, what state they are in, and what may be done about it.
+"""The admin of people: who they are, their state, and what staff may do.
 
-Staff starts things; what only the person may do (prove a mailbox, choose a password) stays his.
+Staff starts things; what only the person may do (prove a mailbox, choose a password) stays theirs.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,12 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from mail import suppression
-from mail.models import Mail
+from mail import api
 from users import accounts
 from users.models import ACTIVE, DISABLED, WAITING, State, User
 
 admin.site.site_header = admin.site.site_title = _("Department of Computer Science and Engineering")
-admin.site.unregister(Group)  # levels say who somebody is; groups would be a second truth
+admin.site.unregister(Group)  # levels say who somebody is; groups would say it twice
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -35,14 +34,14 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(condition) if condition else queryset
 
 
-class LatestMails(admin.TabularInline):
-    model = Mail
+class LatestMessages(admin.TabularInline):
+    model = api.Mail
     fields = ("letter", "state", "created_at", "sent_at", "attempts", "error")
     readonly_fields = fields
     ordering = ["-created_at"]
     extra = 0
     can_delete = False
-    verbose_name_plural = _("mails to this person")
+    verbose_name_plural = _("messages to this person")
 
     def has_add_permission(self, *args: Any) -> bool:
         return False
@@ -59,7 +58,7 @@ class UserAdmin(admin.ModelAdmin):
     ordering = ["-created_at"]
     date_hierarchy = "created_at"
     list_per_page = 50
-    inlines = [LatestMails]
+    inlines = [LatestMessages]
     actions = ["resend_activation", "activate", "disable", "send_reset"]
     fieldsets = [
         (None, {"fields": ["user_id", "name", "email", "department", "level", "language"]}),
@@ -80,7 +79,7 @@ class UserAdmin(admin.ModelAdmin):
     ]
     filter_horizontal = ["user_permissions"]
     readonly_fields = [
-        # The name and the address are keys of the account: only its owner's flows change them.
+        # user_id and email identify the account: only the owner's own flows change them.
         "user_id",
         "email",
         "state",
@@ -92,12 +91,12 @@ class UserAdmin(admin.ModelAdmin):
     ]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Django lets staff filter by any column in the address; a hash is read so, bit by bit."""
+        """Django lets staff filter by any column in the URL, which would leak a hash bit by bit."""
         return not lookup.startswith("password") and super().lookup_allowed(lookup, value, request)
 
     @admin.display(description=_("mail to this address"))
     def mail_trouble(self, user: User) -> str:
-        reason = suppression.reason_for(user.email)
+        reason = api.suppression_of(user.email)
         return str(reason.label) if reason else "-"
 
     @admin.display(description=_("state"))
@@ -105,13 +104,13 @@ class UserAdmin(admin.ModelAdmin):
         return str(user.state.label)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Only a superuser gives rights; otherwise staff could give them to itself."""
+        """Only a superuser grants rights; otherwise staff could grant them to themselves."""
         if request.user.is_superuser:
             return self.readonly_fields
         return [*self.readonly_fields, "is_staff", "is_superuser", "user_permissions"]
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """Only what was changed: the state may have become another since the form was opened."""
+        """Saves only what was edited: the state may have changed since the form was opened."""
         many = {field.name for field in User._meta.many_to_many}
         obj.save(update_fields=[name for name in form.changed_data if name not in many])
 
@@ -119,7 +118,7 @@ class UserAdmin(admin.ModelAdmin):
         return False  # people register; the first administrator comes from createsuperuser
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Staff does not touch the account of a superuser."""
+        """Staff cannot change the account of a superuser."""
         allowed = super().has_change_permission(request, obj)
         return allowed and (obj is None or not obj.is_superuser or request.user.is_superuser)
 
@@ -131,53 +130,53 @@ class UserAdmin(admin.ModelAdmin):
 
     @admin.action(description=_("Send the activation link again"), permissions=["change"])
     def resend_activation(self, request: HttpRequest, people: QuerySet[User]) -> None:
-        self._do(request, people, accounts.resend_activation, only=[State.WAITING])
+        self._apply(request, people, accounts.resend_activation, only=[State.WAITING])
 
     @admin.action(description=_("Activate without the link"), permissions=["change"])
     def activate(self, request: HttpRequest, people: QuerySet[User]) -> None:
         only = [State.WAITING, State.DISABLED]
-        self._do(request, people, accounts.activate_by_staff, only=only)
+        self._apply(request, people, accounts.activate_by_staff, only=only)
 
     @admin.action(
         description=_("Disable (ends every session; cancels a waiting registration)"),
         permissions=["change"],
     )
     def disable(self, request: HttpRequest, people: QuerySet[User]) -> None:
-        # Nobody locks himself out.
+        # You cannot lock yourself out.
         others = people.exclude(user_id=request.user.get_username())
-        self._do(request, others, accounts.disable, only=[State.WAITING, State.ACTIVE])
+        self._apply(request, others, accounts.disable, only=[State.WAITING, State.ACTIVE])
 
     @admin.action(description=_("Send a link to choose a new password"), permissions=["change"])
     def send_reset(self, request: HttpRequest, people: QuerySet[User]) -> None:
-        self._do(request, people, accounts.send_reset, only=[State.ACTIVE])
+        self._apply(request, people, accounts.send_reset, only=[State.ACTIVE])
 
-    def _do(
+    def _apply(
         self,
         request: HttpRequest,
         people: QuerySet[User],
-        verb: Callable[[User], object],
+        action: Callable[[User], object],
         only: list[State],
     ) -> None:
-        """Does it for everybody in the right state, writes it into the history, says how many."""
-        done = passed_over = 0
+        """Acts on everybody in a suitable state, logs it in the history, and reports how many."""
+        done = skipped = 0
         for person in people:
             allowed = person.state in only and self.has_change_permission(request, person)
             try:
                 if not allowed:
                     raise accounts.LinkSpent
-                verb(person)
+                action(person)
             except accounts.LinkSpent:
-                passed_over += 1
+                skipped += 1
                 continue
-            self.log_change(request, person, verb.__name__)
+            self.log_change(request, person, action.__name__)
             done += 1
         if done:
             text = ngettext("Done for %d person.", "Done for %d people.", done)
             self.message_user(request, text % done, messages.SUCCESS)
-        if passed_over:
+        if skipped:
             text = ngettext(
                 "%d person was passed over: not in a state for it, or not yours to change.",
                 "%d people were passed over: not in a state for it, or not yours to change.",
-                passed_over,
+                skipped,
             )
-            self.message_user(request, text % passed_over, messages.WARNING)
+            self.message_user(request, text % skipped, messages.WARNING)

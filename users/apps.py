@@ -7,6 +7,5 @@ class UsersConfig(AppConfig):
     verbose_name = _("People")
 
     def ready(self) -> None:
-        # Registers the letters, so that the mail app can write them when their time comes, and the
-        # receivers of Django's signals for the log.
+        # Imported to register the letters, which the mail app calls, and the signal receivers.
         from users import audit, letters  # noqa: F401

@@ -1,4 +1,4 @@
-"""Who came in, who went, and who was turned away: in the log, without a word of what was typed."""
+"""Logs sign-ins, sign-outs and refused sign-ins, without anything that was typed."""
 
 import logging
 from typing import Any
@@ -7,14 +7,14 @@ from django.contrib.auth import signals
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from users import networks
+from users import visitors
 
 log = logging.getLogger(__name__)
 
 
 @receiver(signals.user_logged_in, dispatch_uid="users.audit")
 def signed_in(request: HttpRequest, user: Any, **_: Any) -> None:
-    log.info("signed in: %s from %s", user.pk, networks.network(request))
+    log.info("signed in: %s from %s", user.pk, visitors.network(request))
 
 
 @receiver(signals.user_logged_out, dispatch_uid="users.audit")
@@ -24,5 +24,5 @@ def signed_out(request: HttpRequest, user: Any, **_: Any) -> None:
 
 
 @receiver(signals.user_login_failed, dispatch_uid="users.audit")
-def turned_away(request: HttpRequest | None = None, **_: Any) -> None:
-    log.warning("sign-in refused from %s", networks.network(request) if request else "a command")
+def sign_in_refused(request: HttpRequest | None = None, **_: Any) -> None:
+    log.warning("sign-in refused from %s", visitors.network(request) if request else "a command")

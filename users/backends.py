@@ -1,4 +1,4 @@
-"""Who signs in: one person, one password check, whatever was typed."""
+"""Authentication: one account and one password check, whatever was typed."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from users.models import User
 
 
 class UserIdOrAddressBackend(ModelBackend):
-    """Finds a person by user_id or by address.
+    """Authenticates by user_id or by address.
 
-    A *waiting* person with the right password is found too, so that the login form can tell him
-    what is missing; `get_user` lets no session of his live, and every form refuses to sign him in
-    (`AuthenticationForm.confirm_login_allowed`). A disabled person is nobody.
+    A *waiting* person with the right password is returned too, so that the login form can say what
+    is missing; every form refuses to sign them in (`AuthenticationForm.confirm_login_allowed`), and
+    `get_user` accepts no session of theirs. A disabled person never authenticates.
     """
 
     def authenticate(
@@ -30,10 +30,10 @@ class UserIdOrAddressBackend(ModelBackend):
             return None
         user = find(username)
         if user is None:
-            User().set_password(password)  # as slow as a check, so that time does not tell
+            User().set_password(password)  # as slow as a check, so the timing reveals nothing
             return None
-        right = user.check_password(password)
-        return user if right and self.user_can_authenticate(user) else None
+        correct = user.check_password(password)
+        return user if correct and self.user_can_authenticate(user) else None
 
     def user_can_authenticate(self, user: Any) -> bool:
         return bool(user.is_active or user.is_waiting)
@@ -44,7 +44,7 @@ class UserIdOrAddressBackend(ModelBackend):
 
 
 def find(typed: str) -> User | None:
-    """The person meant. An address means its owner, else the newest claim to it."""
+    """The account that is meant. An address means its owner, else the newest claim to it."""
     if "@" not in typed:
         return User.objects.named(identity.find_user_id(typed)).first()
     owner_first = F("activated_at").asc(nulls_last=True)

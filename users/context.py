@@ -1,11 +1,11 @@
-"""What every page knows."""
+"""Template context for every page."""
 
 from django.conf import settings
 from django.http import HttpRequest
 
 
 def page(request: HttpRequest) -> dict[str, str | int]:
-    """`language_next`: where the language switch comes back to; never a POST-only address."""
+    """`language_next`: where the language switch returns to; never a POST-only URL."""
     resolved = request.resolver_match
     from_get = request.method in ("GET", "HEAD") and resolved is not None
     return {

@@ -1,4 +1,4 @@
-"""The forms. Each takes what was typed; what it means is decided in `identity` and `accounts`."""
+"""The forms. They validate what was typed and never write: `accounts` does."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
-from users import accounts, identity, passwords, texts
+from users import identity, passwords, texts
 from users.models import User
 
 
@@ -51,7 +51,7 @@ class NameField(forms.CharField):
 
 
 class PasswordField(forms.CharField):
-    """The password of an account that exists: as typed, within bounds."""
+    """The password of an existing account: as typed, within limits."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -60,11 +60,11 @@ class PasswordField(forms.CharField):
             widget=forms.PasswordInput({"autocomplete": "current-password"}),
             **kwargs,
         )
-        passwords.limit(self)
+        passwords.add_limits(self)
 
 
 class NewPasswordMixin(auth_forms.SetPasswordMixin):
-    """Gives Django's pairs of new-password fields our bounds."""
+    """Adds our limits to Django's pairs of new-password fields."""
 
     pair: tuple[str, str]
     fields: dict[str, forms.Field]
@@ -73,10 +73,10 @@ class NewPasswordMixin(auth_forms.SetPasswordMixin):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in self.pair:
-            passwords.limit(self.fields[name])
+            passwords.add_limits(self.fields[name])
 
     def validate_password_for_user(self, user: User, password_field_name: str = "") -> None:
-        # As it will be stored: 한 in pieces is three characters, and no harder to guess.
+        # Checked as it will be stored: a decomposed 한 is three characters, and no harder to guess.
         typed = self.cleaned_data.get(password_field_name)
         if typed:
             self.cleaned_data[password_field_name] = passwords.normalized(typed)
@@ -103,7 +103,7 @@ class RegistrationForm(NewPasswordMixin, forms.Form):
 
 
 class AddressForm(forms.Form):
-    """Correct the address of a claim, or ask for the activation mail again."""
+    """An address: to correct that of a claim, or to request a link."""
 
     email = AddressField()
 
@@ -119,12 +119,12 @@ class LoginForm(auth_forms.AuthenticationForm):
     )
     password = PasswordField()
 
-    # The person whose password was right but whose account waits for its activation.
+    # Set when the password was right but the account still waits for activation.
     waiting: User | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Django cuts what is typed to the length of a user_id; an address is longer.
+        # Django limits the input to the length of a user_id; an address is longer.
         self.fields["username"].widget.attrs["maxlength"] = str(identity.ADDRESS_MAX_LENGTH)
 
     def confirm_login_allowed(self, user: Any) -> None:
@@ -135,7 +135,7 @@ class LoginForm(auth_forms.AuthenticationForm):
 
 
 class ActivationForm(forms.Form):
-    """In a browser that did not register: the password shows that the registration was yours."""
+    """For a browser that did not register: the password shows that the registration is yours."""
 
     password = PasswordField()
 
@@ -151,27 +151,10 @@ class ActivationForm(forms.Form):
         return password
 
 
-class ActivationPasswordForm(NewPasswordMixin, auth_forms.SetPasswordForm):
-    """The mailbox is proven; a new password takes the place of whatever was chosen."""
+class NewPasswordForm(NewPasswordMixin, auth_forms.SetPasswordForm):
+    """The mailbox is proven; a new password replaces the old one."""
 
     pair = ("new_password1", "new_password2")
-
-    def save(self, commit: bool = True) -> User:
-        return accounts.activate(self.user, self.cleaned_data["new_password1"])
-
-
-class ResetRequestForm(auth_forms.PasswordResetForm):
-    email = AddressField()
-
-    def save(self, *, request: Any, **_: Any) -> None:  # type: ignore[override]
-        accounts.request_reset(self.cleaned_data["email"], request.LANGUAGE_CODE)
-
-
-class ResetForm(NewPasswordMixin, auth_forms.SetPasswordForm):
-    pair = ("new_password1", "new_password2")
-
-    def save(self, commit: bool = True) -> User:
-        return accounts.reset_password(self.user, self.cleaned_data["new_password1"])
 
 
 class ChangeForm(NewPasswordMixin, auth_forms.PasswordChangeForm):
@@ -179,7 +162,4 @@ class ChangeForm(NewPasswordMixin, auth_forms.PasswordChangeForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        passwords.limit(self.fields["old_password"])
-
-    def save(self, commit: bool = True) -> User:
-        return accounts.change_password(self.user, self.cleaned_data["new_password1"])
+        passwords.add_limits(self.fields["old_password"])

@@ -1,7 +1,7 @@
-"""Unicode is handled here, once: what a person may be called, and where mail may go.
+"""User IDs, names and addresses: what is valid, and in which form it is stored.
 
-Each function takes what somebody typed and gives what is stored, or raises a ValidationError.
-They are idempotent, so the forms and the door (`accounts`) can both use them.
+All Unicode is handled here. Each function takes what somebody typed and returns what is stored, or
+raises a ValidationError. They are idempotent, so the forms and `accounts` can both use them.
 """
 
 import re
@@ -16,10 +16,10 @@ USER_ID_MAX_LENGTH = 30
 NAME_MAX_LENGTH = 50
 ADDRESS_MAX_LENGTH = 254  # RFC 5321, a path without its angle brackets
 
-# No dot and no "@": a mail program makes links of what looks like a host, and this name stands in
-# letters that a stranger can have sent to anybody.
+# No dot and no "@": a mail program turns what looks like a host into a link, and a stranger can
+# have a letter with this user_id sent to anybody.
 USER_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{2,29}")
-# The plain half of RFC 5321. Quoted local parts are legal, unused, and a source of trouble.
+# RFC 5321 without quoted local parts, which are legal, unused and a source of bugs.
 LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}")
 
 RESERVED_USER_IDS = frozenset(
@@ -37,7 +37,7 @@ _address_is_valid = EmailValidator(_("Enter a valid e-mail address, such as name
 
 
 def clean_user_id(typed: str, *, allow_reserved: bool = False) -> str:
-    """The login name: Latin letters, digits, `-` and `_`; full-width forms become plain."""
+    """The login name: Latin letters, digits, `-` and `_`; full-width forms are converted."""
     user_id = unicodedata.normalize("NFKC", typed).strip()
     if not USER_ID.fullmatch(user_id):
         raise ValidationError(
@@ -56,7 +56,7 @@ def clean_user_id(typed: str, *, allow_reserved: bool = False) -> str:
 
 
 def clean_address(typed: str) -> str:
-    """A mailbox, in ASCII: the domain in lower case and punycode, the local part as it is."""
+    """A mailbox, in ASCII: the domain in lower case and punycode, the local part unchanged."""
     address = unicodedata.normalize("NFKC", typed).strip()
     local, at, domain = address.rpartition("@")
     try:
@@ -83,18 +83,18 @@ def clean_name(typed: str) -> str:
     return name
 
 
-# Control and format characters (which can turn text around), surrogates, private use, unassigned.
+# Control and format characters (which can reverse text), surrogates, private use, unassigned.
 FORBIDDEN_IN_NAMES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 
 
 def find_user_id(typed: str) -> str:
-    """What was typed as a login name, in the form to look for; empty if it cannot be one."""
+    """A typed user_id in the form to look up; empty if it cannot be one."""
     user_id = unicodedata.normalize("NFKC", typed).strip()
     return user_id if USER_ID.fullmatch(user_id) else ""
 
 
 def find_address(typed: str) -> str:
-    """What was typed as an address, in the form to look for; empty if it cannot be one."""
+    """A typed address in the form to look up; empty if it cannot be one."""
     try:
         return clean_address(typed)
     except ValidationError:

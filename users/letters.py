@@ -1,11 +1,12 @@
-"""Every letter to a person, one function each, written at the moment it is sent.
+"""Every letter to a person. One function each decides, when the letter is due, who gets what.
 
-Here, and not in the request, is decided whether an address belongs to anybody.
+Whether an address has an account is looked up here, and not in the request. The function has no
+side effects: it returns another one, which writes the message.
 """
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,97 +20,73 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.utils.translation import gettext as _
 
-from mail import site, suppression
-from mail.models import Mail, Priority
-from mail.registry import AddressRefused, add_sample, letter
+from mail import api
 from users import accounts, tokens
 from users.models import State, User
 
-CLAIMS_IN_A_LETTER = 3
+CLAIMS_PER_LETTER = 3
 
-# One token in sixty is, to a spam filter, the address of a Bitcoin purse: 1 to 2 points.
-LIKE_A_PURSE = re.compile(r"-[13][1-9a-f]{31}$")
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is known of the address that a letter goes to."""
-
-    owner: User | None  # who has proved it
-    suppressed: suppression.Reason | None
+# One token in sixty looks like a Bitcoin wallet to a spam filter, which costs 1 to 2 points.
+LIKE_A_WALLET = re.compile(r"-[13][1-9a-f]{31}$")
 
 
-def look_up(mails: list[Mail]) -> None:
-    addresses = {mail.address for mail in mails}
-    owners = {user.email.lower(): user for user in User.objects.activated().at_address(*addresses)}
-    suppressed = suppression.reasons_for(addresses)
-    for mail in mails:
-        key = mail.address.lower()
-        mail.known = Known(owners.get(key), suppressed.get(key))
+Decision = api.Writer | api.Outcome | None
 
 
-@letter(useful_for=timedelta(hours=24), priority=Priority.WAITED_FOR, look_up=look_up)
-def register(mail: Mail) -> EmailMultiAlternatives | None:
-    """The activation link; or, where the address has an owner, a word to the owner."""
+@api.letter(useful_for=timedelta(hours=24), priority=api.Priority.WAITED_FOR)
+def register(mail: api.Mail) -> Decision:
+    """The activation link; or, if the address has an owner already, a notice to the owner."""
     claim: User | None = mail.user
     if claim is None or not claim.is_waiting or claim.email != mail.address:
-        return None  # another letter goes to a corrected address
-    return _to_claims(mail, [claim])
+        return None  # a corrected address gets a message of its own
+    return _to_claims(mail, User.objects.owner_of(mail.address), [claim])
 
 
-@letter(useful_for=timedelta(hours=24), priority=Priority.WAITED_FOR, look_up=look_up)
-def activate_resend(mail: Mail) -> EmailMultiAlternatives | None:
+@api.letter(useful_for=timedelta(hours=24), priority=api.Priority.WAITED_FOR)
+def activate_resend(mail: api.Mail) -> Decision:
     """The same, for an address that somebody typed."""
-    return _to_claims(mail, _claims_at(mail.address))
+    return _to_claims(mail, User.objects.owner_of(mail.address), _claims_at(mail.address))
 
 
-@letter(useful_for=timedelta(minutes=30), priority=Priority.WAITED_FOR, look_up=look_up)
-def password_reset(mail: Mail) -> EmailMultiAlternatives | None:
+@api.letter(useful_for=timedelta(minutes=30), priority=api.Priority.WAITED_FOR)
+def password_reset(mail: api.Mail) -> Decision:
     """The reset link; a waiting account gets its activation link again, a disabled one nothing."""
-    owner = mail.known.owner
+    owner = User.objects.owner_of(mail.address)
     if owner is None:
-        return _to_claims(mail, _claims_at(mail.address))
-    if owner.state == State.DISABLED:
-        return None
-    return _password_reset(owner)
+        return _to_claims(mail, None, _claims_at(mail.address))
+    return None if owner.state == State.DISABLED else partial(_password_reset, owner)
 
 
-@letter(useful_for=timedelta(minutes=30), priority=Priority.WAITED_FOR, look_up=look_up)
-def password_reset_by_staff(mail: Mail) -> EmailMultiAlternatives | None:
+@api.letter(useful_for=timedelta(minutes=30), priority=api.Priority.WAITED_FOR)
+def password_reset_by_staff(mail: api.Mail) -> Decision:
     return password_reset(mail)
 
 
-@letter(useful_for=timedelta(hours=72), priority=Priority.NOTICE)
-def password_change(mail: Mail) -> EmailMultiAlternatives | None:
-    """A notice: the password is another than before."""
+@api.letter(useful_for=timedelta(hours=72), priority=api.Priority.NOTICE)
+def password_change(mail: api.Mail) -> Decision:
     if mail.user is None or not mail.user.is_active:
         return None
-    return _password_change(mail.user, mail.created_at)
+    return partial(_password_change, mail.user, mail.created_at)
 
 
-def _to_claims(mail: Mail, claims: list[User]) -> EmailMultiAlternatives | None:
-    suppressed = mail.known.suppressed
-    if suppressed == suppression.Reason.DECLINED:
-        return None
-    if suppressed:
-        raise AddressRefused(suppressed.label)
-    if mail.known.owner is not None:
-        return _register_taken(mail.known.owner)
-    if not claims:
-        return None
-    accounts.keep(claims)
-    return _register(claims)
+def _to_claims(mail: api.Mail, owner: User | None, claims: list[User]) -> Decision:
+    if reason := api.suppression_of(mail.address):
+        return api.suppressed(reason)
+    if owner is not None:
+        return partial(_register_taken, owner)
+    return partial(_register, claims) if claims else None
 
 
 def _claims_at(address: str) -> list[User]:
     newest_first = User.objects.waiting().at_address(address).order_by("-created_at")
-    return list(newest_first[:CLAIMS_IN_A_LETTER])
+    return list(newest_first[:CLAIMS_PER_LETTER])
 
 
-# What each letter says. Of a stranger's words none but the ID may enter (see users.identity).
+# The messages. Of what a stranger typed, only the user_id may appear in one (see users.identity).
 
 
 def _register(claims: list[User]) -> EmailMultiAlternatives:
+    accounts.extend(claims)  # they live as long as the links that are made here
     return _letter(
         "register",
         claims[0].email,
@@ -133,8 +110,8 @@ def _register_taken(owner: User) -> EmailMultiAlternatives:
         owner.language,
         user_id=owner.user_id,
         disabled=owner.state == State.DISABLED,
-        login_url=site.url(reverse("users:login")),
-        reset_url=site.url(reverse("users:password_reset")),
+        login_url=api.absolute_url(reverse("users:login")),
+        reset_url=api.absolute_url(reverse("users:password_reset")),
     )
 
 
@@ -156,19 +133,19 @@ def _password_change(person: User, when: datetime) -> EmailMultiAlternatives:
         person.language,
         user_id=person.user_id,
         when=timezone.localtime(when),
-        reset_url=site.url(reverse("users:password_reset")),
+        reset_url=api.absolute_url(reverse("users:password_reset")),
     )
 
 
 def _link(name: str, user: User, keys: PasswordResetTokenGenerator) -> str:
     uidb64 = urlsafe_base64_encode(force_bytes(user.pk))
-    return site.url(reverse(name, kwargs={"uidb64": uidb64, "token": _token(keys, user)}))
+    return api.absolute_url(reverse(name, kwargs={"uidb64": uidb64, "token": _token(keys, user)}))
 
 
 def _token(keys: PasswordResetTokenGenerator, user: User) -> str:
-    """Django's token of this second; or of the last one before, that looks like nothing else."""
+    """Django's token of this second, or of the last one before that does not look like a wallet."""
     made = keys._num_seconds(keys._now())
-    while LIKE_A_PURSE.search(token := keys._make_token_with_timestamp(user, made, keys.secret)):
+    while LIKE_A_WALLET.search(token := keys._make_token_with_timestamp(user, made, keys.secret)):
         made -= 1
     return token
 
@@ -189,23 +166,27 @@ def _letter(stem: str, to: str, language: str, **context: Any) -> EmailMultiAlte
 # Samples
 
 
-def _nobody(language: str, user_id: str = "hong-gildong", **fields: Any) -> User:
-    """Somebody who is in no database: no account has this id, so the links open nothing."""
+def _sample_user(language: str, user_id: str = "hong-gildong", **fields: Any) -> User:
+    """A person who is in no database: no account has this id, so the links do nothing."""
     address = "hong@example.com"
     return User(pk=UUID(int=0), user_id=user_id, email=address, language=language, **fields)
 
 
 def _several(language: str) -> list[User]:
-    return [_nobody(language, user_id) for user_id in ("hong-gildong", "gildong", "hong2026")]
+    return [_sample_user(language, user_id) for user_id in ("hong-gildong", "gildong", "hong2026")]
 
 
 def _disabled(language: str) -> User:
-    return _nobody(language, activated_at=timezone.now())
+    return _sample_user(language, activated_at=timezone.now())
 
 
-add_sample("register", lambda language: _register([_nobody(language)]))
-add_sample("register_several", lambda language: _register(_several(language)))
-add_sample("register_taken", lambda language: _register_taken(_nobody(language, is_active=True)))
-add_sample("register_taken_disabled", lambda language: _register_taken(_disabled(language)))
-add_sample("password_reset", lambda language: _password_reset(_nobody(language)))
-add_sample("password_change", lambda language: _password_change(_nobody(language), timezone.now()))
+api.add_sample("register", lambda language: _register([_sample_user(language)]))
+api.add_sample("register_several", lambda language: _register(_several(language)))
+api.add_sample(
+    "register_taken", lambda language: _register_taken(_sample_user(language, is_active=True))
+)
+api.add_sample("register_taken_disabled", lambda language: _register_taken(_disabled(language)))
+api.add_sample("password_reset", lambda language: _password_reset(_sample_user(language)))
+api.add_sample(
+    "password_change", lambda language: _password_change(_sample_user(language), timezone.now())
+)

@@ -1,4 +1,4 @@
-"""The person. Writes go through `users.accounts`; what only describes him, staff edits too."""
+"""The user model. `users.accounts` writes it; staff may also edit the descriptive fields."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ class Level(models.TextChoices):
     GUEST = "3", _("guest")
 
 
-# The three states, as the database sees them. `activated_at` never goes back to null.
+# The three states, as query conditions. `activated_at` never goes back to null.
 WAITING = Q(is_active=False, activated_at__isnull=True)
 ACTIVE = Q(is_active=True, activated_at__isnull=False)
 DISABLED = Q(is_active=False, activated_at__isnull=False)
@@ -37,40 +37,24 @@ DISABLED = Q(is_active=False, activated_at__isnull=False)
 
 class UserQuerySet(models.QuerySet["User"]):
     def waiting(self) -> "UserQuerySet":
-        """Claims, expired ones too: those live until somebody wants their name."""
+        """Claims, including expired ones, which exist until somebody wants their user_id."""
         return self.filter(WAITING)
 
-    def activated(self) -> "UserQuerySet":
-        """Accounts that own their address: active or disabled."""
-        return self.filter(activated_at__isnull=False)
+    def owner_of(self, address: str) -> "User | None":
+        """The account that has proven this address, active or disabled."""
+        return self.at_address(address).filter(activated_at__isnull=False).first()
 
-    def at_address(self, *addresses: str) -> "UserQuerySet":
-        """Everybody at an address. Stored addresses are ASCII, so LOWER is the same everywhere."""
-        keys = [address.lower() for address in addresses]
-        return self.alias(address_key=Lower("email")).filter(address_key__in=keys)
+    def at_address(self, address: str) -> "UserQuerySet":
+        """Accounts and claims. Stored addresses are ASCII, so LOWER means the same everywhere."""
+        return self.alias(address_key=Lower("email")).filter(address_key=address.lower())
 
     def named(self, user_id: str) -> "UserQuerySet":
         return self.alias(user_id_key=Lower("user_id")).filter(user_id_key=user_id.lower())
 
 
 class UserManager(BaseUserManager["User"]):
-    def get_queryset(self) -> UserQuerySet:
-        return UserQuerySet(self.model, using=self._db)
-
-    def waiting(self) -> UserQuerySet:
-        return self.get_queryset().waiting()
-
-    def activated(self) -> UserQuerySet:
-        return self.get_queryset().activated()
-
-    def at_address(self, *addresses: str) -> UserQuerySet:
-        return self.get_queryset().at_address(*addresses)
-
-    def named(self, user_id: str) -> UserQuerySet:
-        return self.get_queryset().named(user_id)
-
     def get_by_natural_key(self, username: str | None) -> "User":
-        return self.named(identity.find_user_id(username or "")).get()
+        return UserQuerySet(self.model).named(identity.find_user_id(username or "")).get()
 
     def create_superuser(
         self, user_id: str, email: str, password: str | None = None, **fields: Any
@@ -87,7 +71,7 @@ class UserManager(BaseUserManager["User"]):
             **fields,
         )
         user.set_password(password)
-        user.full_clean()  # a taken name or address is told in words, not as an IntegrityError
+        user.full_clean()  # reports a taken user_id or address in words, not as an IntegrityError
         user.save(using=self._db)
         return user
 
@@ -120,12 +104,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("staff"), default=False)
     activated_at = models.DateTimeField(_("activated"), null=True, editable=False)
     created_at = models.DateTimeField(_("registered"), default=timezone.now, editable=False)
-    # A claim keeps its user_id until then; without meaning once the account is activated.
+    # A claim reserves its user_id until then. Meaningless once the account is activated.
     claim_expires_at = models.DateTimeField(_("claim expires"), default=claim_end, editable=False)
-    # Part of every session's and every reset link's hash: raising it ends them all.
+    # Part of the hash of every session and reset link: incrementing it ends them all.
     session_epoch = models.PositiveIntegerField(default=0, editable=False)
 
-    objects = UserManager()
+    objects = UserManager.from_queryset(UserQuerySet)()
 
     USERNAME_FIELD = "user_id"
     EMAIL_FIELD = "email"
@@ -165,7 +149,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def is_waiting(self) -> bool:
-        return self.state == State.WAITING
+        return not self.is_active and self.activated_at is None
 
     @property
     def claim_is_expired(self) -> bool:
@@ -186,7 +170,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         )
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """As Django's, and with the epoch, so that staff and the person can end all sessions."""
+        """Django's, plus the epoch, so that disabling an account ends its sessions for good."""
         return salted_hmac(
             "users.models.User.session",
             f"{self.password}{self.session_epoch}",

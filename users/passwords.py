@@ -1,4 +1,4 @@
-"""Passwords: verified as typed, but for the two ways Unicode has to write the same character."""
+"""Passwords: verified as typed, apart from Unicode normalization."""
 
 import unicodedata
 from typing import Any
@@ -8,19 +8,19 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 from django.utils.translation import gettext_lazy as _
 
-MAX_LENGTH = 256  # characters; far above any manager's choice, far below what costs time to hash
+MAX_LENGTH = 256  # characters; more than password managers generate, and fast to hash
 
-# Words that everybody would try here first.
+# Words that an attacker would try here first.
 CONTEXT_WORDS = ("컴퓨터공학", "computerscience", "cs_web", "csweb")
 
 
 def normalized(password: str) -> str:
-    """One form for 한 and ㅎㅏㄴ: keyboards differ in what they send."""
+    """The same form for 한 and ㅎㅏㄴ: keyboards differ in what they send."""
     return unicodedata.normalize("NFC", password)
 
 
 def check_characters(password: str) -> None:
-    """Refuses what cannot be stored or typed again: half a surrogate pair, NUL."""
+    """Rejects what cannot be stored or typed again: half a surrogate pair, NUL."""
     if any(unicodedata.category(char) == "Cs" or char == "\0" for char in password):
         raise ValidationError(
             _("The password has a character that cannot be typed again."), code="password_character"
@@ -28,7 +28,7 @@ def check_characters(password: str) -> None:
 
 
 class ContextWordValidator:
-    """Refuses a password that is little more than the name of this site or department."""
+    """Rejects a password that is little more than the name of this site or department."""
 
     def validate(self, password: str, user: Any = None) -> None:
         rest = normalized(password).lower().replace(" ", "")
@@ -43,8 +43,8 @@ class ContextWordValidator:
         return _("Not the name of this site, with or without a number.")
 
 
-def limit(field: forms.Field) -> None:
-    """Gives a password field the bounds of this module."""
+def add_limits(field: forms.Field) -> None:
+    """Adds the limits of this module to a password field."""
     # Not `+=`: Django's forms share the list between all their instances.
     field.validators = [*field.validators, MaxLengthValidator(MAX_LENGTH), check_characters]
     field.widget.attrs["maxlength"] = str(MAX_LENGTH)

@@ -1,4 +1,4 @@
-"""What the site says after something was done. The pages' own texts stand in the templates."""
+"""Messages after an action, and errors of forms. The texts of pages are in the templates."""
 
 from django.utils.translation import gettext_lazy as _
 

@@ -1,7 +1,7 @@
-"""The keys in our links: Django's generators, one for each purpose. Nothing is stored.
+"""The tokens in our links: one of Django's generators for each purpose. Nothing is stored.
 
-A token dies when what it was made for is done: its hash holds the password, the last sign-in and
-the address, and the state of the account decides who may use it at all (`accounts`).
+A token is invalid once it has been used: its hash covers the password, the last sign-in and the
+address, and the state of the account decides whether it is accepted at all (`views.pages`).
 """
 
 from datetime import timedelta
@@ -13,12 +13,12 @@ from django.utils.http import base36_to_int
 
 from users.models import User
 
-# The activation link is Django's own generator, whose lifetime is PASSWORD_RESET_TIMEOUT.
+# Activation links use Django's own generator, whose lifetime is PASSWORD_RESET_TIMEOUT.
 activation = default_token_generator
 
 
 class ResetTokenGenerator(PasswordResetTokenGenerator):
-    """A key for one new password: its own salt, a shorter life, ended with the sessions."""
+    """For one password reset: its own salt, a shorter lifetime, invalid once sessions are ended."""
 
     key_salt = "users.tokens.reset"
 
@@ -34,12 +34,14 @@ class ResetTokenGenerator(PasswordResetTokenGenerator):
 reset = ResetTokenGenerator()
 
 
-def is_ours(generator: PasswordResetTokenGenerator, user: User | None, token: str | None) -> bool:
-    """Whether we made this token for this person as he is now, however long ago."""
+def is_genuine(
+    generator: PasswordResetTokenGenerator, user: User | None, token: str | None
+) -> bool:
+    """Whether we made this token for this account in its present state, however long ago."""
     if user is None or not token or _age(generator, token) is None:
         return False
     made = base36_to_int(token.split("-")[0])
-    # Django has no public name for this; its check_token() cannot tell "expired" from "forged".
+    # Django has no public API for this: its check_token() cannot tell "expired" from "forged".
     make = generator._make_token_with_timestamp
     return any(
         constant_time_compare(make(user, made, secret), token)
@@ -48,12 +50,12 @@ def is_ours(generator: PasswordResetTokenGenerator, user: User | None, token: st
 
 
 def _age(generator: PasswordResetTokenGenerator, token: str | None) -> timedelta | None:
-    """How long ago the token says it was made; None if it is no token at all."""
+    """How long ago the token claims to have been made; None if it is not a token."""
     stamp, dash, _ = (token or "").partition("-")
     if not dash:
         return None
     try:
         made = base36_to_int(stamp)
         return timedelta(seconds=generator._num_seconds(generator._now()) - made)
-    except (ValueError, OverflowError):  # no number, or a moment beyond every calendar
+    except (ValueError, OverflowError):  # not a number, or a date out of range
         return None

@@ -1,17 +1,17 @@
-"""The addresses of every flow; name, view, template, letter, test and document share one stem.
+"""The URLs of every flow; name, view, template, letter, test and document share one stem.
 
-`limited`: the forms that make us write to somebody, which one network may not send without end.
+`limited` marks the forms that make us send a message.
 """
 
 from django.urls import path
 
-from users.networks import limited
 from users.views import activate, language, login, password, register
+from users.visitors import limited, visitors_only
 
 app_name = "users"
 
 urlpatterns = [
-    path("register/", limited(register.RegisterView.as_view()), name="register"),
+    path("register/", limited(visitors_only(register.RegisterView.as_view())), name="register"),
     path("register/success/", register.RegisterSuccessView.as_view(), name="register_success"),
     path("register/status/", register.register_status, name="register_status"),
     path(
@@ -22,7 +22,9 @@ urlpatterns = [
     path("register/resend/", limited(register.register_resend), name="register_resend"),
     path("register/cancel/", register.register_cancel, name="register_cancel"),
     path(
-        "activate/resend/", limited(activate.ActivateResendView.as_view()), name="activate_resend"
+        "activate/resend/",
+        limited(visitors_only(activate.ActivateResendView.as_view())),
+        name="activate_resend",
     ),
     path(
         "activate/<uidb64>/password/",
@@ -42,10 +44,14 @@ urlpatterns = [
     path("activate/<uidb64>/<token>/", activate.ActivateView.as_view(), name="activate"),
     path("login/", login.LoginView.as_view(), name="login"),
     path("logout/", login.LogoutView.as_view(), name="logout"),
-    path("password/reset/", limited(password.PasswordResetView.as_view()), name="password_reset"),
+    path(
+        "password/reset/",
+        limited(visitors_only(password.PasswordResetView.as_view())),
+        name="password_reset",
+    ),
     path(
         "password/reset/sent/",
-        password.PasswordResetSentView.as_view(),
+        visitors_only(password.PasswordResetSentView.as_view()),
         name="password_reset_sent",
     ),
     path(

@@ -8,6 +8,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
 from tests.e2e.sites import Site
 from tests.e2e.visitor import PASSWORD, address_of
+from tests.servers import PATIENCE
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 # What a browser of this language sends, by the code that the site has for it.
 LOCALES = {"ko": "ko-KR", "en": "en-US", "zh-hant": "zh-TW"}
@@ -39,7 +42,7 @@ class Reader:
         self.context = browser.new_context(
             locale=LOCALES[language], viewport={"width": width, "height": 800}, **options
         )
-        self.context.set_default_timeout(10_000)  # ms
+        self.context.set_default_timeout(PATIENCE * 1000)
         self.page: Page = self.context.new_page()
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))

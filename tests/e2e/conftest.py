@@ -15,8 +15,11 @@ from moto.ses.models import ses_backends
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.e2e.browser import CHROMIUM_ARGS, Reader
-from tests.e2e.mailservers import Ses, SmtpServer
-from tests.e2e.sites import Checkout, Site, requires
+from tests.e2e.postgresql import Database, PostgreSQL
+from tests.e2e.ses import Ses
+from tests.e2e.sites import Checkout, Site
+from tests.elsewhere import requires
+from tests.servers import SmtpServer
 
 SES_REGION = "ap-northeast-2"
 AWS_KEYS = {"AWS_ACCESS_KEY_ID": "AKIATESTING", "AWS_SECRET_ACCESS_KEY": "testing"}
@@ -32,6 +35,39 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         for site in _running:
             report.sections.append((f"log of {site.url}", site.log_tail()))
     return report
+
+
+# Who begins with what, where workers share the tests (see scripts/test.py). The longest comes
+# first, or all would wait for it in the end; what has the same servers stays together.
+HANDS = [
+    ["test_chaos"],
+    ["test_growing_up"],
+    ["test_crash"],
+    ["test_journey"],
+    ["test_postgresql", "test_register_status", "test_pages"],
+]
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-randomly, whose order stays as it is within a module
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deals these tests out to the workers, each of which begins with its part of the list."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    hands: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for number, modules in enumerate(HANDS):
+        for module in modules:
+            ours = [item for item in items if item.path == HERE / f"{module}.py"]
+            hands[number % workers] += ours
+    rest = [item for item in items if item.path.parent != HERE]
+    left = len(items)
+    items.clear()
+    for number, hand in enumerate(hands):
+        share = left // (workers - number)  # as xdist splits it
+        some = max(0, share - len(hand))
+        items += [*hand, *rest[:some]]
+        left -= len(hand) + len(rest[:some])
+        del rest[:some]
+    items += rest
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +139,20 @@ def ses() -> Iterator[Ses]:
         yield Ses(url, ses_backends[DEFAULT_ACCOUNT_ID][SES_REGION])
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    server = PostgreSQL()
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def database(postgresql: PostgreSQL) -> Database:
+    return postgresql.new_database()
 
 
 # Of a module, not of the session: while Playwright runs it has an event loop in this thread, and

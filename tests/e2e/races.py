@@ -18,8 +18,8 @@ django.setup()
 
 from django.db import connection  # noqa: E402
 
+from mail import api  # noqa: E402
 from mail.models import Mail, Suppression  # noqa: E402
-from mail.suppression import Reason, suppress  # noqa: E402
 from users import accounts  # noqa: E402
 from users.models import User  # noqa: E402
 
@@ -72,7 +72,7 @@ def names(number: int) -> str:
 
 def suppressions(number: int) -> str:
     address = f"suppressed{number}@example.com"
-    done = at_once(*(lambda: suppress(address, Reason.BOUNCED) for _ in range(2)))
+    done = at_once(*(lambda: api.suppress(address, Suppression.Reason.BOUNCED) for _ in range(2)))
     return f"{done}, {Suppression.objects.filter(address=address).count()} row"
 
 

@@ -9,44 +9,31 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from cs_web.config import Config
+from tests.elsewhere import ROOT
+from tests.servers import PATIENCE, free_port, wait_for
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 PYTHON = sys.executable
 GUNICORN = ("-m", "gunicorn", "cs_web.wsgi", "--no-control-socket", "--workers", "2")
 RUNSERVER = ("manage.py", "runserver", "--noreload")
 LOG_LINES_SHOWN = 60
+# A thousand passwords are not what is tested; where they are, a test says PRODUCTION.
+QUICK = {"DJANGO_SETTINGS_MODULE": "tests.e2e.quick_settings", "PYTHONPATH": ROOT}
+PRODUCTION = {"DJANGO_SETTINGS_MODULE": "cs_web.settings"}
 
-T = TypeVar("T")
-
-
-def wait_for(condition: Callable[[], T], within: float, what: str) -> T:
-    """Asks until the answer is truthy, and gives it. Late is an AssertionError naming `what`."""
-    deadline = time.monotonic() + within
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
-        time.sleep(0.05)
-    return answer
+on_linux = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="looks at processes in Linux's /proc"
+)
 
 
-def requires(package: str, found: Any) -> None:
-    """Skips the test if what the Debian package brings is not here; with CI=true, fails it."""
-    if not found:
-        missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        missing(f"needs the Debian package {package}: sudo apt install {package}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def threads(pid: int) -> int:
+    """Of a process; none, if it has ended."""
+    return len(list(Path(f"/proc/{pid}/task").glob("*")))
 
 
 def environment(**settings: Any) -> dict[str, str]:
@@ -56,7 +43,7 @@ def environment(**settings: Any) -> dict[str, str]:
     return {**inherited, "NO_PROXY": "127.0.0.1", **{k: str(v) for k, v in settings.items()}}
 
 
-def run(*command: str, cwd: Path, env: dict[str, str], within: float = 60) -> str:
+def run(*command: str, cwd: Path, env: dict[str, str], within: float = PATIENCE) -> str:
     """Runs Python with these arguments; its output, or a failure that shows it."""
     done = subprocess.run(
         [PYTHON, *command],
@@ -110,6 +97,7 @@ class Site:
         self.database = folder / f"db-{self.port}.sqlite3"
         self.env = environment(
             **{
+                **QUICK,
                 "SECRET_KEY": secrets.token_urlsafe(50),
                 "DEBUG": "false",
                 "SITE_URL": self.url,
@@ -139,7 +127,7 @@ class Site:
                 start_new_session=True,  # so that a kill reaches the workers, and only them
             )
         ended = self.process.poll
-        wait_for(lambda: self._answers() or ended() is not None, 30, f"{self.url} is open")
+        wait_for(lambda: self._answers() or ended() is not None, f"{self.url} is open")
         assert ended() is None, f"the server did not start:\n{self.log_tail()}"
         return self
 
@@ -147,13 +135,23 @@ class Site:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def terminate(self, within: float) -> float:
-        """What a service manager does first. The seconds it took to end."""
+    def terminate(self) -> None:
+        """What a service manager does first. It does not wait for the end."""
         assert self.process is not None
-        begun = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(within)
-        return time.monotonic() - begun
+
+    def has_ended(self) -> bool:
+        """Ended, and by itself: gunicorn kills a worker that does not end in time, and says so."""
+        assert self.process is not None
+        assert self.process.wait(PATIENCE) == 0, self.log_tail()
+        return "SIGKILL" not in self.log.read_text(errors="replace")
+
+    def workers(self) -> list[int]:
+        """The process ids of gunicorn's workers, from Linux's /proc."""
+        assert self.process is not None
+        master = self.process.pid
+        children = Path(f"/proc/{master}/task/{master}/children").read_text()
+        return [int(pid) for pid in children.split()]
 
     def kill(self) -> None:
         """kill -9, master and workers at once: as if the power went."""
@@ -162,7 +160,7 @@ class Site:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             # The workers die a moment later, and until then a new master would share their port.
-            wait_for(lambda: not self._answers(), 5, f"{self.url} is closed")
+            wait_for(lambda: not self._answers(), f"{self.url} is closed")
 
     def log_tail(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []

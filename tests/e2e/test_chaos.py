@@ -1,8 +1,8 @@
 """A very bad day: a thousand registrations, five kills, and a mail server with every bad habit.
 
-    CHAOS_SEED=7 pytest tests/e2e/test_chaos.py     the same day once more
+    CHAOS_SEED=7 pytest -s tests/e2e/test_chaos.py     the same day once more, with its diary
 
-Nothing may be lost, and nobody may get two mails but where a kill, or the mail server's own
+Nothing may be lost, and nobody may get two messages but where a kill, or the mail server's own
 silence, left in doubt whether there was one. It takes three minutes; most of them are the minute
 in which the server is gone, and the minute that senders wait after a refused login.
 """
@@ -29,18 +29,18 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.e2e.mailservers import LOGIN, Letter
-from tests.e2e.mailservers import PASSWORD as MAIL_PASSWORD
 from tests.e2e.nastyserver import NastyServer
-from tests.e2e.sites import GUNICORN, ROOT, Site, wait_for
+from tests.e2e.sites import GUNICORN, Site, on_linux
 from tests.e2e.visitor import CSRF, PASSWORD, address_of
+from tests.servers import LOGIN, Letter, wait_for
+from tests.servers import PASSWORD as MAIL_PASSWORD
 
 PEOPLE = [f"person-{number:04}" for number in range(1000)]
 CLIENTS = 8  # at one time, each on a connection that it keeps
 WORKERS, SENDERS = 4, 4  # processes, and sender threads in each
 TIMEOUT = 5  # EMAIL_TIMEOUT, seconds
-ALL_WITHIN = 225  # seconds, from the first registration to the last mail
-PRESSES_AGAIN_FOR = 60  # seconds, a person whose browser says that the site does not answer
+GIVE_UP_AFTER = 900  # seconds: something hangs
+PRESSES_AGAIN_FOR = 180  # seconds, a person whose browser says that the site does not answer
 
 A_WORKER, EVERYTHING = "a worker", "everything"
 FORM, SUCCESS = "/users/register/", "/users/register/success/"
@@ -53,8 +53,8 @@ ROWS = """
     FROM users_user AS person LEFT JOIN mail_mail AS mail ON mail.user_id = person.id
 """
 PENDING = "SELECT id FROM mail_mail WHERE state = 'pending'"
-# A claim counts a fault, and every orderly end of it takes the fault back.
-HELD = f"{PENDING} AND faults > 0"
+# A claim counts a crash, and every orderly end of it takes the crash back.
+HELD = f"{PENDING} AND crashes > 0"
 END_OF_LEASES = f"UPDATE mail_mail SET due = '2020-01-01 00:00:00' WHERE id IN ({HELD})"
 
 
@@ -62,7 +62,7 @@ class Browser:
     """A connection that is kept, for one person after another: each brings cookies of his own."""
 
     def __init__(self, site: Site) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=30)
+        self._connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=60)
 
     def ask(
         self, method: str, path: str, body: str | None = None, **headers: str
@@ -151,7 +151,7 @@ class Crowd:
             assert presses > 1, f"{answer.status}: {page}"
             assert answer.status == 200, page
             assert USER_ID_TAKEN in page
-            self.answers["200, taken by himself"] += 1
+            self.answers["200, taken by themself"] += 1
         self.registered.append(user_id)
         self.ended_at = time.monotonic()
 
@@ -207,10 +207,7 @@ def kills(dice: random.Random) -> list[Kill]:
 
 
 def kill_a_worker(site: Site, dice: random.Random) -> None:
-    assert site.process
-    master = site.process.pid
-    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    os.kill(int(dice.choice(children)), signal.SIGKILL)
+    os.kill(dice.choice(site.workers()), signal.SIGKILL)
 
 
 @pytest.fixture
@@ -232,8 +229,6 @@ def smtp(tmp_path: Path, seed: int) -> Iterator[NastyServer]:
 def site(new_site: Callable[..., Site], smtp: NastyServer) -> Site:
     return new_site(
         (*GUNICORN, "--workers", str(WORKERS), "--threads", "3", "--keep-alive", "30"),
-        DJANGO_SETTINGS_MODULE="tests.e2e.chaos_settings",
-        PYTHONPATH=ROOT,  # for that module; the site itself comes from where it runs
         EMAIL_SERVICE="smtp",
         EMAIL_HOST="127.0.0.1",
         EMAIL_PORT=smtp.port,
@@ -246,10 +241,8 @@ def site(new_site: Callable[..., Site], smtp: NastyServer) -> Site:
     )
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers in Linux's /proc")
-def test_a_very_bad_day(
-    site: Site, smtp: NastyServer, seed: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+@on_linux
+def test_a_very_bad_day(site: Site, smtp: NastyServer, seed: int) -> None:
     dice = random.Random(f"{seed} kills")
     day = Day(site, smtp)
     try:
@@ -258,8 +251,7 @@ def test_a_very_bad_day(
         day.look_back(crowd)
     finally:
         site.kill()
-        with capsys.disabled():
-            print(f"\n  CHAOS_SEED={seed}", *day.diary, *smtp.weather, sep="\n  ")
+        print(f"\n  CHAOS_SEED={seed}", *day.diary, *smtp.weather, sep="\n  ")
 
 
 class Day:
@@ -294,8 +286,8 @@ class Day:
         self.site.start()
         wait_for(
             lambda: crowd.number() == len(PEOPLE) and not self.site.rows(PENDING),
-            ALL_WITHIN - self._seconds(),
             "nothing waits any more",
+            GIVE_UP_AFTER - self._seconds(),
         )
 
     def _wait_for_its_moment(self, kill: Kill, crowd: Crowd) -> None:
@@ -304,7 +296,7 @@ class Day:
             mails = len(self.smtp.taken)
             return (mails if kill.when == "mails" else registrations) >= kill.number
 
-        wait_for(reached, ALL_WITHIN - self._seconds(), str(kill))
+        wait_for(reached, str(kill), GIVE_UP_AFTER - self._seconds())
         time.sleep(kill.later)
 
     def _seconds(self) -> float:
@@ -370,7 +362,7 @@ class Day:
             *(f"    {number:4} {what}" for what, number in sorted(self.smtp.refusals.items())),
             f"attempts: {attempts} counted by the rows, {in_vain} of them noted as in vain",
             f"doubles: {copies.total() - len(copies)}, of which {sum(by_kill.values())} by kills "
-            f"(at most {self.in_flight_at_most}), which met {len(self.held)} mails in hand; "
+            f"(at most {self.in_flight_at_most}), which met {len(self.held)} messages in flight; "
             f"the server took {self.smtp.unanswered.total()} without an answer that was read",
             f"last mail at {last_mail:.0f} s: {last_mail - registered_at:.0f} s after the last "
             f"registration, {last_mail - self.last_kill_at:.0f} s after the last kill",

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.browser import Reader
-from tests.e2e.sites import RUNSERVER, Site, wait_for
+from tests.e2e.sites import RUNSERVER, Site
 from tests.e2e.visitor import NEW_PASSWORD, PASSWORD, address_of
+from tests.servers import wait_for
 
 NARROWEST = 320  # pixels
 PICTURE = 390
@@ -118,7 +119,7 @@ def link_in_mailbox(reader: Reader, address: str, number: int = 1) -> str:
         reader.open("/mailbox/")
         return letters.count() >= number
 
-    wait_for(arrived, 15, f"letter {number} to {address} in the mailbox")
+    wait_for(arrived, f"letter {number} to {address} in the mailbox")
     with reader.page.expect_navigation():
         letters.first.click()
     reader.is_at("/mailbox/*")

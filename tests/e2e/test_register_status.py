@@ -7,15 +7,13 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.browser import Reader
-from tests.e2e.mailservers import SmtpServer
-from tests.e2e.sites import Site, wait_for
+from tests.e2e.sites import Site
 from tests.e2e.visitor import PASSWORD
-
-SLOW = 1.5  # seconds until the server takes a mail: time to see that it is on its way
+from tests.servers import SmtpServer, wait_for
 
 
 class ChoosySmtpServer(SmtpServer):
-    """Takes its time, and knows nobody whose name begins with `wrong`."""
+    """Knows nobody whose name begins with `wrong`."""
 
     async def handle_RCPT(
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
@@ -29,7 +27,6 @@ class ChoosySmtpServer(SmtpServer):
 @pytest.fixture
 def smtp() -> Any:
     server = ChoosySmtpServer()
-    server.seconds_a_mail = SLOW
     try:
         yield server.up()
     finally:
@@ -48,11 +45,13 @@ def status(reader: Reader) -> Any:
 def test_it_turns_before_ones_eyes(
     site: Site, smtp: Any, new_reader: Callable[..., Reader]
 ) -> None:
+    smtp.accepts = 0
     reader = new_reader(site)
     reader.register("carol")
     expect(status(reader)).to_contain_text("The mail is being sent.")
     loaded = reader.page.evaluate("performance.timeOrigin")
-    expect(status(reader)).to_contain_text("Handed to the mail server at", timeout=10_000)
+    smtp.accepts = 1
+    expect(status(reader)).to_contain_text("Handed to the mail server at")
     assert reader.page.evaluate("performance.timeOrigin") == loaded, "without a reload"
     assert smtp.to("carol@example.com")
 
@@ -62,24 +61,26 @@ def test_a_refusal_opens_the_field_and_the_corrected_address_gets_its_mail(
 ) -> None:
     reader = new_reader(site)
     reader.register("wrong-carol")
-    expect(status(reader)).to_contain_text("This address takes no mail.", timeout=10_000)
+    expect(status(reader)).to_contain_text("This address takes no mail.")
     expect(status(reader)).to_contain_text("550 5.1.1 no such user here")
     field = reader.page.locator("#correct #id_email")
     expect(field).to_be_visible()
     field.fill("carol@example.com")
     reader.click("#correct button")
-    expect(status(reader)).to_contain_text("Handed to the mail server at", timeout=10_000)
+    expect(status(reader)).to_contain_text("Handed to the mail server at")
     assert smtp.to("carol@example.com")
 
 
 def test_without_script_each_reload_tells(
     site: Site, smtp: Any, new_reader: Callable[..., Reader]
 ) -> None:
+    smtp.accepts = 0
     reader = new_reader(site, java_script_enabled=False)
     reader.register("carol")
     expect(status(reader)).to_contain_text("The mail is being sent.")
-    wait_for(lambda: smtp.to("carol@example.com"), 10, "the mail")
-    wait_for(lambda: site.rows("SELECT 1 FROM mail_mail WHERE state = 'sent'"), 5, "the note of it")
+    smtp.accepts = 1
+    wait_for(lambda: smtp.to("carol@example.com"), "the mail")
+    wait_for(lambda: site.rows("SELECT 1 FROM mail_mail WHERE state = 'sent'"), "the note of it")
     reader.page.reload()
     expect(status(reader)).to_contain_text("Handed to the mail server at")
 
@@ -89,9 +90,9 @@ def test_when_the_account_is_opened_elsewhere_the_page_says_so(
 ) -> None:
     reader, phone = new_reader(site), new_reader(site)
     reader.register("carol")
-    letter = wait_for(lambda: smtp.to("carol@example.com"), 10, "the mail")[0]
+    letter = wait_for(lambda: smtp.to("carol@example.com"), "the mail")[0]
     phone.open(letter.link)
     phone.fill(password=PASSWORD)
     phone.submit()
     phone.is_signed_in_as("Carol")
-    expect(status(reader)).to_contain_text("This registration is finished.", timeout=20_000)
+    expect(status(reader)).to_contain_text("This registration is finished.")

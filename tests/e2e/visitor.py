@@ -12,7 +12,7 @@ from tests.e2e.sites import Site
 CSRF = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 PASSWORD = "correct-horse-battery"
 NEW_PASSWORD = "staple-horse-correct"
-SECONDS = 30  # for an answer, which may be the first of a server that is still starting
+SECONDS = 60  # for an answer; whoever has not got one by then waits in vain
 
 
 @dataclass

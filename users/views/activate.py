@@ -1,4 +1,4 @@
-"""Activate: the link from the mail. Opening it changes nothing; the button on its page does."""
+"""Activate: the mailed link. Opening it changes nothing; the button on its page does."""
 
 from typing import Any
 
@@ -12,27 +12,27 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 
-from users import accounts, claims, texts, tokens
-from users.forms import ActivationForm, ActivationPasswordForm, AddressForm
+from users import accounts, texts, tokens, visitors
+from users.forms import ActivationForm, AddressForm, NewPasswordForm
 from users.models import User
-from users.views.pages import TOKEN_IN_SESSION, KeyedPage, VisitorsOnly, bad_link, person_in_link
+from users.views.pages import TOKEN_IN_SESSION, LinkPage, bad_link, person_in_link
 
 
-class ActivationLink(KeyedPage):
-    """Every page behind an activation link: for a waiting account, and for no other."""
+class ActivationLink(LinkPage):
+    """Every page behind an activation link: for waiting accounts only."""
 
-    keys = tokens.activation
-    name = "users:activate"
-    renew_name = "users:activate_renew"
+    token_generator = tokens.activation
+    url_name = "users:activate"
+    renew_url_name = "users:activate_renew"
 
-    def opens_for(self, person: User) -> bool:
+    def accepts(self, person: User) -> bool:
         return person.is_waiting
 
     def refusal(
         self, request: HttpRequest, uidb64: str, token: str = TOKEN_IN_SESSION
     ) -> HttpResponseBase | None:
         if request.user.is_authenticated and request.user == person_in_link(uidb64):
-            return redirect("home")  # a second click on a link that has done its work
+            return redirect("home")  # a second click on a link that has been used
         return super().refusal(request, uidb64, token)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -46,14 +46,14 @@ class ActivationLink(KeyedPage):
 
     @property
     def same_browser(self) -> bool:
-        """Whether this is the browser that registered: it has typed the password already."""
-        return claims.of_browser(self.request) == self.person
+        """Whether this browser has registered, or has given the password: no need to ask again."""
+        return visitors.claim_of(self.request) == self.person
 
-    def open_account(self, user: User) -> HttpResponse:
+    def welcome(self, user: User) -> HttpResponse:
         login(self.request, user)
-        self.forget_key()
-        claims.forget(self.request)
-        translation.activate(user.language)  # the next page is in it, and shows the message
+        self.forget_token()
+        visitors.forget_claim(self.request)
+        translation.activate(user.language)  # for the next page, and the message on it
         messages.success(self.request, texts.ACTIVATED)
         return redirect("home")
 
@@ -69,30 +69,31 @@ class ActivateView(ActivationLink, FormView):
 
     def form_valid(self, form: forms.Form) -> HttpResponse:
         try:
-            return self.open_account(accounts.activate(self.person))
+            return self.welcome(accounts.activate(self.person))
         except accounts.LinkSpent:
             return bad_link(self.request)
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
 class ActivatePasswordView(ActivationLink, FormView):
-    """The mailbox is proven; a new password shuts out whoever chose the old one."""
+    """The mailbox is proven; a new password locks out whoever chose the old one."""
 
     template_name = "users/activate_password.html"
-    form_class = ActivationPasswordForm
+    form_class = NewPasswordForm
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "user": self.person}
 
-    def form_valid(self, form: ActivationPasswordForm) -> HttpResponse:
+    def form_valid(self, form: NewPasswordForm) -> HttpResponse:
         try:
-            return self.open_account(form.save())
+            password = form.cleaned_data["new_password1"]
+            return self.welcome(accounts.activate(self.person, password))
         except accounts.LinkSpent:
             return bad_link(self.request)
 
 
 class ActivateDeclineView(ActivationLink):
-    """ "I did not register": the claim goes, and registration mail to this address stops."""
+    """ "I did not register": deletes the claim, and stops registration mail to this address."""
 
     http_method_names = ["post"]
 
@@ -103,10 +104,10 @@ class ActivateDeclineView(ActivationLink):
 
 
 class ActivateRenewView(ActivationLink):
-    """A link that was ours and is too old: a new one, in one click."""
+    """Sends a new link for a genuine one that has expired, in one click."""
 
     http_method_names = ["post"]
-    renews = True
+    accepts_expired = True
 
     def post(self, request: HttpRequest, **kwargs: str) -> HttpResponse:
         accounts.resend_activation(self.person)
@@ -114,8 +115,8 @@ class ActivateRenewView(ActivationLink):
         return redirect("users:register_success" if self.same_browser else "users:login")
 
 
-class ActivateResendView(VisitorsOnly, FormView):
-    """The activation mail again, for whatever address: the answer is always the same."""
+class ActivateResendView(FormView):
+    """The activation message again, for any address: the response is always the same."""
 
     template_name = "users/activate_resend.html"
     form_class = AddressForm

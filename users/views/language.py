@@ -1,4 +1,4 @@
-"""The language switch: a cookie for the browser, and the account's language for whoever is in."""
+"""The language switch: sets a cookie, and the language of the account that is signed in."""
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from users import claims, texts
+from users import texts, visitors
 from users.forms import LoginForm
 
 
@@ -21,8 +21,8 @@ class LoginView(auth_views.LoginView):
 
     def form_invalid(self, form: Any) -> HttpResponse:
         if form.waiting:
-            # The right password makes this browser as good as the one that registered.
-            claims.remember(self.request, form.waiting)
+            # The right password gives this browser what the one that registered may do.
+            visitors.remember_claim(self.request, form.waiting)
         return self.render_to_response(self.get_context_data(form=form, waiting=form.waiting))
 
 
@@ -34,9 +34,9 @@ class LogoutView(auth_views.LogoutView):
 
 
 def admin_login(request: HttpRequest) -> HttpResponse:
-    """The admin is entered by the same door as the site: one form, one log, one set of rules."""
+    """The admin uses the sign-in of the site: one form, one log, one set of rules."""
     if request.user.is_authenticated:
-        if request.user.is_staff:  # by a bookmark: in already
+        if request.user.is_staff:  # signed in already, by a bookmark
             return redirect("admin:index")
         raise PermissionDenied(texts.STAFF_ONLY)
     return redirect_to_login(request.GET.get("next", reverse("admin:index")))

@@ -1,4 +1,4 @@
-"""What several flows need of a view."""
+"""What the pages behind a mailed link have in common."""
 
 from typing import Any
 
@@ -12,47 +12,38 @@ from django.utils.http import urlsafe_base64_decode
 from django.views.generic import View
 
 from users.models import User
-from users.tokens import is_ours
+from users.tokens import is_genuine
 
-# Takes the place of the token in the address, once the token is in the session.
+# Replaces the token in the URL, once the token is in the session.
 TOKEN_IN_SESSION = "open"  # noqa: S105
 
 
-class VisitorsOnly(View):
-    """Whoever is signed in has no business here and goes home."""
+class LinkPage(View):
+    """A page that a mailed link opens.
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.user.is_authenticated:
-            return redirect("home")
-        return super().dispatch(request, *args, **kwargs)
-
-
-class KeyedPage(View):
-    """A page that a link from a mailbox opens.
-
-    The token goes from the address into the session before anything is shown; then the page is
-    there while the key is ours, the person is in the state that the key was made for, and it is
-    not too old. Never stored, never listed, telling no other site its address.
+    The token moves from the URL into the session before anything is shown. The page is then shown
+    while the token is genuine, the account is in the state that it was made for, and it has not
+    expired. Never cached, never indexed, and its URL is never sent to another site.
     """
 
     http_method_names = ["get", "head", "post", "options"]
 
-    keys: PasswordResetTokenGenerator
-    name: str  # of the URL with the token
-    renew_name: str  # of the URL that answers a link whose only fault is its age
-    renews = False  # whether this is that URL's page
+    token_generator: PasswordResetTokenGenerator
+    url_name: str  # of the URL with the token
+    renew_url_name: str  # of the URL that replaces an expired link
+    accepts_expired = False  # whether this is that URL's page
 
     person: User
 
-    def opens_for(self, person: User) -> bool:
-        """Whether the account is in the state that the key was made for."""
+    def accepts(self, person: User) -> bool:
+        """Whether the account is in the state that the token was made for."""
         raise NotImplementedError
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = self.refusal(request, **kwargs) or super().dispatch(request, *args, **kwargs)
         add_never_cache_headers(response)
-        # Nothing goes to another site. Not "no-referrer": with it a browser sends "Origin: null",
-        # and the check against forged forms would refuse the page's own.
+        # No referrer to other sites. Not "no-referrer": with it a browser sends "Origin: null", and
+        # Django's CSRF check would refuse the page's own form.
         response.headers["Referrer-Policy"] = "same-origin"
         response.headers["X-Robots-Tag"] = "noindex"
         return response
@@ -60,26 +51,27 @@ class KeyedPage(View):
     def refusal(
         self, request: HttpRequest, uidb64: str, token: str = TOKEN_IN_SESSION
     ) -> HttpResponseBase | None:
-        """What to answer to somebody whom this page is not for; None if it is."""
-        in_address = token != TOKEN_IN_SESSION
-        key = token if in_address else request.session.get(self.name)
+        """The response for somebody who may not see this page; None if they may."""
+        in_url = token != TOKEN_IN_SESSION
+        key = token if in_url else request.session.get(self.url_name)
         person = person_in_link(uidb64)
-        if not (person and self.opens_for(person) and is_ours(self.keys, person, key)):
+        genuine = is_genuine(self.token_generator, person, key)
+        if not (person and self.accepts(person) and genuine):
             return bad_link(request)
-        if in_address:
-            request.session[self.name] = key
-            return redirect(self.name, uidb64, TOKEN_IN_SESSION)
-        if not self.renews and not self.keys.check_token(person, key):
-            return expired_link(request, reverse(self.renew_name, args=[uidb64]))
+        if in_url:
+            request.session[self.url_name] = key
+            return redirect(self.url_name, uidb64, TOKEN_IN_SESSION)
+        if not self.accepts_expired and not self.token_generator.check_token(person, key):
+            return expired_link(request, reverse(self.renew_url_name, args=[uidb64]))
         self.person = person
         return None
 
-    def forget_key(self) -> None:
-        self.request.session.pop(self.name, None)
+    def forget_token(self) -> None:
+        self.request.session.pop(self.url_name, None)
 
 
 def person_in_link(uidb64: str) -> User | None:
-    """The person that a link names. Whatever stands there, this answers and never raises."""
+    """The person that a link names, or None. Never raises, whatever the link contains."""
     try:
         pk = User._meta.pk.to_python(urlsafe_base64_decode(uidb64).decode())
     except (ValueError, ValidationError):
@@ -88,10 +80,10 @@ def person_in_link(uidb64: str) -> User | None:
 
 
 def bad_link(request: HttpRequest) -> HttpResponse:
-    """The one plain page for every link that does not work, so that it tells nothing else."""
+    """One page for every link that does not work, so that it reveals nothing about the reason."""
     return render(request, "users/link_bad.html", status=404)
 
 
 def expired_link(request: HttpRequest, action: str) -> HttpResponse:
-    """Only for a link that was ours and is too old: one click, `action`, sends a new one."""
+    """Only for a genuine link that has expired: one click on `action` sends a new one."""
     return render(request, "users/link_expired.html", {"action": action}, status=410)

@@ -1,4 +1,4 @@
-"""Register: a form, a claim, and the page that says where the mail goes."""
+"""Register: the form, and the page of a claim that waits for activation."""
 
 from typing import Any
 
@@ -12,19 +12,18 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 from django.views.generic import FormView
 
-from users import accounts, claims, progress, texts
+from users import accounts, progress, texts, visitors
 from users.forms import AddressForm, RegistrationForm
-from users.views.pages import VisitorsOnly
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
-class RegisterView(VisitorsOnly, FormView):
+class RegisterView(FormView):
     template_name = "users/register.html"
     form_class = RegistrationForm
 
     def form_valid(self, form: RegistrationForm) -> HttpResponse:
         typed = form.cleaned_data
-        earlier = claims.of_browser(self.request)
+        earlier = visitors.claim_of(self.request)
         try:
             claim = accounts.register(
                 user_id=typed["user_id"],
@@ -37,7 +36,7 @@ class RegisterView(VisitorsOnly, FormView):
         except accounts.UserIdTaken:
             form.add_error("user_id", texts.USER_ID_TAKEN)
             return self.form_invalid(form)
-        claims.remember(self.request, claim)
+        visitors.remember_claim(self.request, claim)
         messages.success(self.request, texts.REGISTERED)
         return redirect("users:register_success")
 
@@ -57,7 +56,7 @@ class RegisterSuccessView(FormView):
 
 
 class RegisterAddressView(RegisterSuccessView):
-    """Correct the address; a mistake in it shows the same page again."""
+    """Corrects the address; an invalid one shows the same page again."""
 
     http_method_names = ["post"]
 
@@ -73,16 +72,16 @@ class RegisterAddressView(RegisterSuccessView):
 @require_safe
 @never_cache
 def register_status(request: HttpRequest) -> HttpResponse:
-    """The piece of that page which says how the mail is doing; static/site.js asks for it."""
-    claim = claims.of_browser(request)
+    """The part of that page with the status of the message; static/site.js polls it."""
+    claim = visitors.claim_of(request)
     status = progress.of_registration(claim) if claim else progress.GONE
     return render(request, "users/register_status.html", {"status": status})
 
 
 @require_POST
 def register_resend(request: HttpRequest) -> HttpResponse:
-    # The login form offers it to whoever knows the password, however late he comes.
-    accounts.resend_activation(_claim(request, expired_too=True))
+    # The login form offers this to whoever knows the password, however late they come.
+    accounts.resend_activation(_claim(request, include_expired=True))
     messages.success(request, texts.ACTIVATION_SENT_AGAIN)
     return redirect("users:register_success")
 
@@ -90,13 +89,13 @@ def register_resend(request: HttpRequest) -> HttpResponse:
 @require_POST
 def register_cancel(request: HttpRequest) -> HttpResponse:
     accounts.cancel(_claim(request))
-    claims.forget(request)
+    visitors.forget_claim(request)
     messages.success(request, texts.CANCELLED)
     return redirect("home")
 
 
-def _claim(request: HttpRequest, *, expired_too: bool = False) -> Any:
-    claim = claims.of_browser(request, expired_too=expired_too)
+def _claim(request: HttpRequest, *, include_expired: bool = False) -> Any:
+    claim = visitors.claim_of(request, include_expired=include_expired)
     if claim is None:
         raise PermissionDenied(texts.NOT_YOUR_REGISTRATION)
     return claim

@@ -13,10 +13,14 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 
-from mail import alarms, errors, health, operations, registry, remedies, trial
-from mail.engines import work as engine
-
-SERVICES = ["naver", "gmail", "smtp", "ses", "console", "file"]
+from mail import conf
+from mail.causes import Cause
+from mail.desk import operations, trial
+from mail.queue.alarms import alarms
+from mail.queue.engines import work as engine
+from mail.queue.letters import letters
+from mail.transport import faults
+from mail.transport.remedies import remedy
 
 GOOD, TROUBLE = 0, 1
 
@@ -27,227 +31,183 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True, metavar="SUBCOMMAND")
 
-        test = commands.add_parser(
-            "test",
-            help="send the real letters through the real service, now, and tell what it said",
-            description="Sends letters of this site, about nobody, with links that open nothing. "
-            "It waits for the mail server, and touches neither the database nor any budget. "
-            "On failure: what it means, and what to do.",
+        def add(run: Callable[[dict[str, Any]], int], help: str, more: str) -> ArgumentParser:
+            added = commands.add_parser(run.__name__, help=help, description=f"{help}. {more}")
+            added.set_defaults(run=run)
+            return added
+
+        test = add(
+            self.test,
+            "send real letters through the real service, now, and show what it said",
+            "They are about nobody, with links that open nothing. It touches neither the database "
+            "nor any budget. On failure: what it means, and what to do.",
         )
         test.add_argument("address", metavar="ADDRESS", help="to whom")
         which = test.add_mutually_exclusive_group()
-        names = registry.sample_names()
-        which.add_argument("--letter", choices=names, default="register", help="default: register")
+        names = trial.sample_names()
+        which.add_argument("--letter", choices=names, default=names[0], help=f"default: {names[0]}")
         which.add_argument("--all", action="store_true", help="every letter")
-        test.add_argument(
-            "--language",
-            choices=[code for code, _ in settings.LANGUAGES],
-            default=settings.LANGUAGE_CODE,
-            help="default: the site's",
-        )
+        languages = [code for code, _ in settings.LANGUAGES]
+        test.add_argument("--language", choices=languages, default=settings.LANGUAGE_CODE)
         test.add_argument(
             "--service",
-            choices=SERVICES,
+            choices=list(conf.SERVICES),
             help="this time by another service than EMAIL_SERVICE; what it needs (a login, keys) "
             "comes from secrets.json or the environment, and what is missing is named",
         )
 
-        status = commands.add_parser(
-            "status",
-            help="what waits, what became of the rest, and whether anything is wrong",
-            description="Ends with 1 if a mail is overdue for more than five minutes, if an alarm "
-            "stands, or if --check fails.",
+        status = add(
+            self.status,
+            "what waits, what became of the rest, and whether anything is wrong",
+            "Ends with 1 if a message is overdue for five minutes, if an alarm is raised, or if "
+            "--check fails.",
         )
-        status.add_argument(
-            "--check", action="store_true", help="also connect to the mail service and sign in"
-        )
+        status.add_argument("--check", action="store_true", help="also sign in at the mail service")
 
-        retry = commands.add_parser(
-            "retry",
-            help="send again what failed, was refused or was cancelled",
-            description="Each mail starts afresh; the senders of the site take it within seconds. "
-            "Never what was sent, and nothing for which it is too late (a link to a reset that "
-            "was asked for yesterday helps nobody).",
+        retry = add(
+            self.retry,
+            "send again what failed, was refused or was cancelled",
+            "Each starts afresh; the senders of the site claim it within seconds. Never what was "
+            "sent, and nothing for which it is too late (a link to a reset that was asked for "
+            "yesterday helps nobody).",
         )
-        cancel = commands.add_parser(
-            "cancel",
-            help="take back what waits to be sent",
-            description="What a sender holds in this moment leaves nevertheless.",
+        cancel = add(
+            self.cancel, "cancel what waits to be sent", "A message in flight leaves nevertheless."
         )
         for chosen in (retry, cancel):
-            chosen.add_argument(
-                "--letter", choices=sorted(registry.letters), help="only this letter"
-            )
+            chosen.add_argument("--letter", choices=sorted(letters), help="only this letter")
             chosen.add_argument("--to", metavar="ADDRESS", help="only to this address")
             chosen.add_argument("--all", action="store_true", help="all of them")
-            chosen.add_argument("--dry-run", action="store_true", help="only tell how many")
+            chosen.add_argument("--dry-run", action="store_true", help="only count")
 
-        prune = commands.add_parser(
-            "prune",
-            help="delete old rows of mail that is finished, and suppressions that have ended",
-            description="Without --delete it only tells what it would do. It never deletes mail "
-            "that waits, a suppression that stands, or people.",
+        prune = add(
+            self.prune,
+            "delete old rows of finished mail, and suppressions that have ended",
+            "Without --delete it only counts. It never deletes mail that waits, a suppression in "
+            "force, or people.",
         )
-        prune.add_argument(
-            "--days",
-            type=int,
-            default=30,
-            help=f"older than this; {operations.DAYS_AT_LEAST} or more, default: 30",
-        )
+        least = operations.DAYS_AT_LEAST
+        prune.add_argument("--days", type=int, default=30, help=f"{least} or more, default: 30")
         prune.add_argument("--delete", action="store_true", help="do it")
 
-        work = commands.add_parser(
-            "work",
-            help="send mail without a web server, until stopped",
-            description="Senders on the database alone. SIGTERM or Ctrl-C finishes what is being "
-            "sent; the rest stays in the outbox.",
+        work = add(
+            self.work,
+            "send mail without a web server, until stopped",
+            "Senders on the database alone. SIGTERM or Ctrl-C finishes what is in flight; the rest "
+            "stays in the queue.",
         )
-        work.add_argument(
-            "--threads", type=_positive, default=settings.MAIL_THREADS, help="senders"
-        )
+        work.add_argument("--threads", type=_positive, default=conf.MAIL_THREADS, help="senders")
         work.add_argument("--once", action="store_true", help="end when nothing is due any more")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        run: dict[str, Callable[..., int]] = {
-            "test": self.test,
-            "status": self.status,
-            "retry": self.retry,
-            "cancel": self.cancel,
-            "prune": self.prune,
-            "work": self.work,
-        }
-        code = run[options["command"]](options)
-        if code != GOOD:
-            sys.exit(code)
+        if options["run"](options) != GOOD:
+            sys.exit(TROUBLE)
 
     def say(self, line: str = "") -> None:
         self.stdout.write(line)
         self.stdout.flush()  # people watch this, also through a pipe
 
-    # test
-
     def test(self, options: dict[str, Any]) -> int:
         try:
             validate_email(options["address"])
         except ValidationError:
-            raise CommandError(f"{options['address']!r} is no e-mail address.") from None
-        if options["service"] and options["service"] != settings.EMAIL_SERVICE:
+            raise CommandError(f"{options['address']!r} is not an e-mail address.") from None
+        if options["service"] and options["service"] != conf.EMAIL_SERVICE:
             return self._test_elsewhere(options)
-        self._describe()
-        self.say(f"{'to':9} {options['address']}\n")
-        names = registry.sample_names() if options["all"] else [options["letter"]]
-        tried = trial.Trial()
-        what = "connecting"
-        try:
-            self.say(f"{what:26} {tried.connect():7.3f} s")
-            for name in names:
-                what = f"{name} ({options['language']})"
+
+        self.say(f"{'to':9} {options['address']}")
+
+        def send(tried: trial.Trial) -> None:
+            for name in trial.sample_names() if options["all"] else [options["letter"]]:
                 seconds, answer = tried.send(name, options["language"], options["address"])
-                self.say(f"{what:26} {seconds:7.3f} s  {answer}")
+                self.say(f"{tried.doing:26} {seconds:7.3f} s  {answer}")
+
+        if self._try(send) != GOOD:
+            return TROUBLE
+        self.say("\nAccepted by the mail service. Look into the mailbox, and its spam folder.")
+        return GOOD
+
+    def _try(self, use: Callable[[trial.Trial], None]) -> int:
+        """Connects to the mail service and does something with it; if it fails, says what to do."""
+        for name, value in trial.describe().items():
+            self.say(f"{name:9} {value}")
+        tried = trial.Trial()
+        try:
+            seconds = tried.connect()
+            self.say(f"\n{tried.doing:26} {seconds:7.3f} s")
+            use(tried)
         except Exception as error:
-            return self._explain(what, error)
+            cause, words = faults.explain(error)
+            self.say(f'{tried.doing} failed: "{words}"')
+            self.say(f"For the mail of the site that means: {cause.kind.value}.")
+            self._remedy(cause)
+            return TROUBLE
         finally:
             tried.close()
-        self.say("\nThe mail service has taken it. Now look into the mailbox, and its spam folder.")
         return GOOD
 
     def _test_elsewhere(self, options: dict[str, Any]) -> int:
         """In a process with another EMAIL_SERVICE: the configuration itself says what it lacks."""
         letter = ["--all"] if options["all"] else ["--letter", options["letter"]]
         arguments = ["test", options["address"], *letter, "--language", options["language"]]
-        environment = {
-            **os.environ,
-            "EMAIL_SERVICE": options["service"],
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        }
+        path = os.pathsep.join(sys.path)
+        environment = {**os.environ, "EMAIL_SERVICE": options["service"], "PYTHONPATH": path}
         command = [sys.executable, "-m", "django", "mail", *arguments]
         return subprocess.run(command, env=environment).returncode  # noqa: S603  our own words
 
-    def _describe(self) -> None:
-        for name, value in trial.describe().items():
-            self.say(f"{name:9} {value}")
-
-    def _explain(self, what: str, error: Exception) -> int:
-        fault, words = errors.explain(error)
-        self.say(f'{what} failed: "{words}"')
-        self.say(f"For the mail of the site that means: {fault.value}.")
-        self._remedy(words)
-        return TROUBLE
-
-    def _remedy(self, words: str) -> None:
-        found = remedies.remedy(words)
+    def _remedy(self, cause: Cause) -> None:
+        found = remedy(cause)
         self.say(f"\n{found.meaning}")
         for number, step in enumerate(found.steps, 1):
             self.say(f"  {number}. {step}")
 
-    # status
-
     def status(self, options: dict[str, Any]) -> int:
-        queue = operations.queue()
-        overdue = health.oldest_overdue()
+        waiting = operations.waiting()
+        overdue = operations.oldest_overdue()
         alarm = alarms.current()
         self.say("Mail by state")
         for state, rows in operations.by_state().items():
             self.say(f"  {state:12} {rows:7}")
         self.say("Waiting")
-        self.say(f"  {'due now':12} {queue['due_now']:7}")
-        self.say(f"  {'being sent':12} {queue['being_sent']:7}")
-        self.say(f"  {'held up':12} {queue['held_up']:7}   by a fault of ours: see the alarm")
-        self.say(f"  {'later':12} {queue['later']:7}   for another try, or its turn")
-        late = overdue is not None and overdue > health.OVERDUE_TOO_LONG
+        why = {"on_hold": "until the alarm below ends", "later": "for another try, or its turn"}
+        for what, rows in waiting.items():
+            self.say(f"  {what.replace('_', ' '):12} {rows:7}   {why.get(what, '')}".rstrip())
+        late = overdue is not None and overdue > operations.OVERDUE_TOO_LONG
         too_long = "   TOO LONG: does the site run, or `manage.py mail work`?" if late else ""
         self.say(f"  {'oldest due':12} {_age(overdue):>7}{too_long}")
-        self.say(f"Sent in 24 h   {operations.sent_in_a_day():7} of {_limit()}")
-        self.say(f"Engine         {settings.TASKS['default']['BACKEND']}")
+        limit = conf.EMAIL_DAILY_LIMIT or "no limit"
+        self.say(f"Sent in 24 h   {operations.sent_in_a_day():7} of {limit}")
+        self.say(f"Engine         {conf.MAIL_ENGINE}")
         if alarm:
             self.say(f"ALARM          since {_time(alarm.since)}, last {_time(alarm.last_at)}:")
-            self.say(f'  "{alarm.words}"')
-            self._remedy(alarm.words)
+            self.say(f'  "{alarm.error}"')
+            self._remedy(Cause.of(alarm.cause))
         else:
             self.say("Alarm          none")
-        well = self._check_connection() if options["check"] else True
-        return GOOD if well and not late and not alarm else TROUBLE
-
-    def _check_connection(self) -> bool:
-        self.say("\nConnection")
-        self._describe()
-        tried = trial.Trial()
-        try:
-            seconds = tried.connect()
-            account = tried.account()
-        except Exception as error:
-            self._explain("connecting", error)
-            return False
-        finally:
-            tried.close()
-        self.say(f"{'answer':9} well, after {seconds:.3f} s{f'; {account}' if account else ''}")
-        return True
-
-    # retry and cancel
+        self.say()
+        checked = self._try(lambda tried: self.say(tried.account())) if options["check"] else GOOD
+        return TROUBLE if late or alarm else checked
 
     def retry(self, options: dict[str, Any]) -> int:
         rows = _selected(options)
         if options["dry_run"]:
             self.say(f"Would send again: {operations.unsent(rows).count()}. Nothing was changed.")
-            return GOOD
-        self.say(f"Will be sent again: {operations.retry(rows)}.")
-        self.say("An address that mail came back from gets none until the admin clears it there.")
+        else:
+            self.say(f"Will be sent again: {operations.retry(rows)}.")
+            self.say("An address that mail came back from gets none until staff clears it there.")
         return GOOD
 
     def cancel(self, options: dict[str, Any]) -> int:
         rows = _selected(options)
         if options["dry_run"]:
-            count = rows.waiting().count()
-            self.say(f"Would be cancelled: {count}. Nothing was changed.")
-            return GOOD
-        self.say(f"Cancelled: {rows.cancel()}. `retry` takes that back.")
+            self.say(f"Would be cancelled: {rows.waiting().count()}. Nothing was changed.")
+        else:
+            self.say(f"Cancelled: {rows.cancel()}. `retry` takes that back.")
         return GOOD
 
-    # prune
-
     def prune(self, options: dict[str, Any]) -> int:
-        if options["days"] < operations.DAYS_AT_LEAST:
-            least = operations.DAYS_AT_LEAST
+        least = operations.DAYS_AT_LEAST
+        if options["days"] < least:
             raise CommandError(f"--days {least} or more: limits and rates are counted from them.")
         age = timedelta(days=options["days"])
         old, ended = operations.finished(age), operations.expired_suppressions()
@@ -255,14 +215,12 @@ class Command(BaseCommand):
         self.say(f"Finished mail older than {options['days']} days: {total}")
         self.say(f"Suppressions that have ended: {ended.count()}")
         if not options["delete"]:
-            self.say("Nothing was deleted: say --delete to do it.")
+            self.say("Nothing was deleted. Add --delete to delete them.")
             return GOOD
         deleted = operations.prune(age, lambda so_far: self.say(f"  deleted {so_far} of {total}"))
         ended.delete()
         self.say(f"Deleted {deleted} rows of mail.")
         return GOOD
-
-    # work
 
     def work(self, options: dict[str, Any]) -> int:
         return engine.run(threads=options["threads"], once=options["once"])
@@ -279,10 +237,6 @@ def _selected(options: dict[str, Any]) -> Any:
     if some == options["all"]:
         raise CommandError("Say which mail: --letter and/or --to, or --all.")
     return operations.select(options["letter"], options["to"])
-
-
-def _limit() -> str:
-    return str(settings.EMAIL_DAILY_LIMIT) if settings.EMAIL_DAILY_LIMIT else "no limit"
 
 
 def _age(age: timedelta | None) -> str:

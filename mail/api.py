@@ -1,0 +1,48 @@
+"""The face of mail: all that a project imports from it (and `mail.conf`, for its settings)."""
+
+from mail.causes import Cause
+from mail.conf import absolute_url
+from mail.desk.adhoc import report_to_admins
+from mail.desk.mailbox import context as mailbox_context
+from mail.desk.operations import OVERDUE_TOO_LONG, Status, oldest_overdue, status_of
+from mail.models import Mail, Priority, Suppression
+from mail.queue.alarms import alarms
+from mail.queue.delivering import deliver, overdue
+from mail.queue.engines import named as engine_named
+from mail.queue.engines.threads import drain
+from mail.queue.letters import Outcome, Writer, add_sample, letter, letters, suppressed
+from mail.queue.posting import cancel, post
+
+# Why nothing unrequested goes to an address (None if it does), and to stop it.
+suppression_of = Suppression.objects.reason_for
+suppress = Suppression.objects.suppress
+current_alarm = alarms.current
+
+__all__ = [
+    "OVERDUE_TOO_LONG",
+    "Cause",
+    "Mail",
+    "Outcome",
+    "Priority",
+    "Status",
+    "Suppression",
+    "Writer",
+    "absolute_url",
+    "add_sample",
+    "cancel",
+    "current_alarm",
+    "deliver",
+    "drain",
+    "engine_named",
+    "letter",
+    "letters",
+    "mailbox_context",
+    "oldest_overdue",
+    "overdue",
+    "post",
+    "report_to_admins",
+    "status_of",
+    "suppress",
+    "suppressed",
+    "suppression_of",
+]

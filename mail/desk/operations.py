@@ -1,0 +1,157 @@
+"""What operators do with the queue: look, send again, cancel, tidy up."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from mail.causes import Cause
+from mail.models import HANDED_OVER, Attempt, Mail, MailQuerySet, State, Suppression
+from mail.queue.letters import letters
+
+OVERDUE_TOO_LONG = timedelta(minutes=5)
+# How long a row is kept that was asked for an address nobody has.
+UNKNOWN_ADDRESS_KEPT_FOR = timedelta(days=1)
+ROWS_A_BATCH = 1000
+# The limits of a day and the rates of a week are counted from the rows.
+DAYS_AT_LEAST = 7
+
+
+@dataclass(frozen=True)
+class Status:
+    step: str  # waiting, turn, later, sent, delivered, refused, failed
+    at: datetime | None = None  # when it was sent, or when it is tried next
+    cause: str = ""
+    error: str = ""  # the mail server's words, for a person
+
+
+def status_of(user: Any, letter: str, address: str) -> Status:
+    """How the newest message of a letter to a person at an address is doing."""
+    mails = Mail.objects.filter(user=user, letter=letter, address=address)
+    # Ended by us and in silence: what counts is the message before.
+    silent = (State.DROPPED, State.CANCELLED)
+    mail = mails.exclude(state__in=silent).order_by("-created_at").first()
+    if mail is None:
+        return Status("waiting")
+    if mail.state == State.PENDING:
+        if not mail.cause or mail.claimed or mail.due <= timezone.now():
+            return Status("waiting")
+        return Status("turn" if mail.cause == Cause.TURN else "later", mail.due, mail.cause)
+    step = {"bounced": "refused", "complained": "sent"}.get(mail.state, mail.state)
+    return Status(step, mail.sent_at, mail.cause, mail.error)
+
+
+def by_state() -> dict[str, int]:
+    """How many rows there are in each state that occurs."""
+    rows = dict(Mail.objects.order_by().values_list("state").annotate(Count("pk")))
+    return {state: rows[state] for state in State.values if state in rows}
+
+
+def waiting() -> dict[str, int]:
+    """What waits, by what it waits for."""
+    now = timezone.now()
+    pending = Mail.objects.filter(state=State.PENDING)
+    return pending.aggregate(
+        due_now=Count("pk", filter=Q(due__lte=now)),
+        in_flight=Count("pk", filter=Mail.in_flight()),
+        later=Count("pk", filter=Q(claimed=False, on_hold=False, due__gt=now)),
+        # Last, because the name hides the column's.
+        on_hold=Count("pk", filter=Q(on_hold=True, due__gt=now)),
+    )
+
+
+def oldest_overdue() -> timedelta | None:
+    """For how long the message that has waited longest could have been sent already."""
+    for due in Mail.objects.due().order_by("due").values_list("due", flat=True)[:1]:
+        return timezone.now() - due
+    return None
+
+
+def sent_in_a_day() -> int:
+    return Mail.objects.filter(sent_at__gt=timezone.now() - timedelta(hours=24)).count()
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How the mail of some days fared, to be compared with what Amazon SES tolerates."""
+
+    sent: int
+    bounced: int
+    complained: int
+
+    # Where SES begins to review an account.
+    BOUNCE_REVIEW = 0.05
+    COMPLAINT_REVIEW = 0.001
+    COUNT_FROM = 100  # messages; of fewer, one typing error makes a rate
+
+    def rate(self, of: int) -> float:
+        return of / self.sent if self.sent else 0.0
+
+    @property
+    def in_danger(self) -> bool:
+        bounces, complaints = self.rate(self.bounced), self.rate(self.complained)
+        high = bounces >= self.BOUNCE_REVIEW or complaints >= self.COMPLAINT_REVIEW
+        return high and self.sent >= self.COUNT_FROM
+
+
+def rates(days: int = 7) -> Rates:
+    recent = Mail.objects.filter(created_at__gt=timezone.now() - timedelta(days=days))
+    # An address that the server refused at once counts as a bounce: to the reader's side it is. One
+    # that was never tried, because mail had come back before, does not.
+    tried = Exists(Attempt.objects.filter(mail=OuterRef("pk")))
+    refused = Q(state=State.REFUSED) & Q(tried)
+    counted = recent.aggregate(
+        sent=Count("pk", filter=Q(state__in=HANDED_OVER) | refused),
+        bounced=Count("pk", filter=Q(state=State.BOUNCED) | refused),
+        complained=Count("pk", filter=Q(state=State.COMPLAINED)),
+    )
+    return Rates(**counted)
+
+
+def select(letter: str | None, address: str | None) -> MailQuerySet:
+    """The rows of a letter, of an address, or of both; of all if neither is given."""
+    rows = Mail.objects.to(address) if address else Mail.objects.all()
+    return rows.filter(letter=letter) if letter else rows
+
+
+def unsent(rows: QuerySet[Mail]) -> QuerySet[Mail]:
+    """Those that ended without having been sent, and for which it is not too late."""
+    now = timezone.now()
+    in_time = Q(pk__in=[])
+    for letter in letters.values():
+        in_time |= Q(letter=letter.name, created_at__gt=now - letter.useful_for)
+    return rows.filter(in_time, state__in=[State.FAILED, State.REFUSED, State.CANCELLED])
+
+
+def retry(rows: QuerySet[Mail]) -> int:
+    """Sends them from the start, as if they had never been tried. The next sweep requeues them."""
+    fresh = {"due": timezone.now(), "attempts": 0, "crashes": 0, "cause": "", "error": ""}
+    fresh |= {"on_hold": False, "claimed": False}
+    return unsent(rows).update(state=State.PENDING, **fresh)
+
+
+def finished(older_than: timedelta) -> QuerySet[Mail]:
+    """What is done and old; for what was asked for an address nobody has, a day is old."""
+    now = timezone.now()
+    unknown = Q(state=State.DROPPED, user=None, created_at__lt=now - UNKNOWN_ADDRESS_KEPT_FOR)
+    done = Mail.objects.exclude(state=State.PENDING)
+    return done.filter(Q(created_at__lt=now - older_than) | unknown)
+
+
+def expired_suppressions() -> QuerySet[Suppression]:
+    """Those that have ended by themselves. One without an end lasts until staff clears it."""
+    return Suppression.objects.filter(until__lte=timezone.now())
+
+
+def prune(older_than: timedelta, progress: Callable[[int], None]) -> int:
+    """Deletes finished rows in batches, so that nobody waits long for a lock."""
+    deleted = 0
+    while pks := list(finished(older_than).values_list("pk", flat=True)[:ROWS_A_BATCH]):
+        # Asked again: staff may have sent one again since.
+        finished(older_than).filter(pk__in=pks).delete()
+        deleted += len(pks)
+        progress(deleted)
+    return deleted

@@ -1,0 +1,108 @@
+"""An alarm is raised where our own configuration keeps mail from leaving; a message that leaves
+ends it.
+
+It must not go by the path that is broken: it is in the log, and above every page of the admin.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from mail.causes import Cause
+from mail.models import ERROR_MAX_LENGTH, Alarm, Mail, State
+
+log = logging.getLogger("mail.alarm")
+
+NOTIFY_EVERY = timedelta(hours=1)
+# An alarm that nobody has confirmed for so long is history: the site may have been stopped since.
+FADES_AFTER = timedelta(hours=1)
+# While it is raised, one message a minute tries whether it is fixed: a login that is refused too
+# often gets an account locked. The others sleep; the first that leaves wakes them.
+PROBE_EVERY = timedelta(minutes=1)
+HOLD_FOR = timedelta(minutes=15)
+# How long a process believes what it has read: asking for each message would cost more than
+# sending it.
+LOOK_EVERY = timedelta(seconds=10)
+
+
+class Alarms:
+    """What one process knows of the one alarm, which is a row that all processes share."""
+
+    def __init__(self, clock: Callable[[], datetime] = timezone.now) -> None:
+        self.clock = clock
+        self.forget()
+
+    def raise_(self, cause: Cause, error: str) -> None:
+        """Records the fault; notifies the operators of it, but once an hour at the most."""
+        now = self.clock()
+        error = error[:ERROR_MAX_LENGTH]
+        with transaction.atomic():
+            Alarm.objects.get_or_create(pk=1, defaults={"error": error, "ended_at": now})
+            # One that has ended begins anew.
+            ended = Alarm.objects.filter(pk=1, ended_at__isnull=False)
+            ended.update(since=now, times=0, ended_at=None)
+            Alarm.objects.filter(pk=1).update(
+                cause=cause,
+                error=error,
+                last_at=now,
+                times=F("times") + 1,
+                probe_at=now + PROBE_EVERY,
+            )
+        self._believe(True)
+        quiet = Q(notified_at__isnull=True) | Q(notified_at__lte=now - NOTIFY_EVERY)
+        if Alarm.objects.filter(quiet, pk=1).update(notified_at=now):
+            log.critical("mail cannot leave, and waits: %s", error)
+
+    def is_raised(self) -> bool:
+        """Whether any process has raised it; known with a few seconds' delay."""
+        # Both ways: the clock may have been set back.
+        if self._looked_at is None or abs(self.clock() - self._looked_at) > LOOK_EVERY:
+            self._believe(self._raised().exists())
+        return self._is_raised
+
+    def take_probe(self) -> bool:
+        """Takes the right to try, which one message a minute has; whether it was free."""
+        now = self.clock()
+        if self._raised().filter(probe_at__lte=now).update(probe_at=now + PROBE_EVERY):
+            return True
+        return not self._raised().exists()  # it has ended meanwhile: everybody may
+
+    def hold(self, mail: Mail) -> None:
+        """The message waits for the end of the alarm."""
+        why = "waits until the mail service accepts mail again"
+        mail.wait_until(self.clock() + HOLD_FOR, Cause.ALARM, why, on_hold=True)
+        if not self._raised().exists():  # it ended just before, and did not release this one
+            self._release()
+
+    def end(self) -> None:
+        """A message has left: whatever was wrong is fixed, and what was on hold goes at once."""
+        if not self.is_raised():
+            return
+        self._believe(False)
+        if self._raised().update(ended_at=self.clock()):
+            log.warning("mail leaves again, and so do %s that were on hold", self._release())
+
+    def current(self) -> Alarm | None:
+        return self._raised().filter(last_at__gt=self.clock() - FADES_AFTER).first()
+
+    def forget(self) -> None:
+        """What this process believes, so that it looks again."""
+        self._is_raised = False
+        self._looked_at: datetime | None = None
+
+    def _believe(self, is_raised: bool) -> None:
+        self._is_raised, self._looked_at = is_raised, self.clock()
+
+    def _raised(self) -> QuerySet[Alarm]:
+        return Alarm.objects.filter(pk=1, ended_at__isnull=True)
+
+    def _release(self) -> int:
+        on_hold = Mail.objects.filter(on_hold=True, state=State.PENDING)
+        return on_hold.update(due=self.clock())
+
+
+alarms = Alarms()

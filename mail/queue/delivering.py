@@ -1,0 +1,148 @@
+"""Delivering: claim a row, decide, write the message now, send it, mark it. At least once."""
+
+import logging
+import time
+from typing import Any
+
+from django.core.mail import EmailMultiAlternatives
+from django.db import DatabaseError, close_old_connections
+from django.utils import timezone, translation
+
+from mail import conf
+from mail.causes import Cause, Kind
+from mail.models import CRASHES_AT_MOST, ERROR_MAX_LENGTH, Attempt, Draft, Mail, State, Suppression
+from mail.queue import limits
+from mail.queue.alarms import alarms
+from mail.queue.leases import leases
+from mail.queue.letters import Letter, Outcome, Writer, letters
+from mail.transport import connection, faults
+
+log = logging.getLogger(__name__)
+
+ROWS_A_SWEEP = 200
+MARK_AGAIN_AFTER = (0.2, 1.0, 5.0)  # seconds
+
+
+def overdue() -> list[tuple[Any, int]]:
+    """The rows a sweep requeues, with their priority: lost hints, dead senders, retries."""
+    return list(Mail.objects.overdue().values_list("pk", "priority")[:ROWS_A_SWEEP])
+
+
+def deliver(pk: Any) -> Mail | None:
+    """Sends one message, if it is due and no other sender has claimed it.
+
+    Returns the row as it is afterwards, or None if it was not ours to send. Raises only where the
+    database cannot be reached; the end of the lease then brings the row back.
+    """
+    mail = Mail.objects.due().filter(pk=pk).select_related("user").first()
+    if mail is None or not mail.claim():
+        return None
+    with leases.keep(mail):
+        _deliver(mail)
+    return mail
+
+
+def _deliver(mail: Mail) -> None:
+    try:
+        decision = decide(mail)
+        if isinstance(decision, Outcome):
+            return _apply(mail, decision)
+        if alarms.is_raised() and not alarms.take_probe():
+            return alarms.hold(mail)
+        with translation.override(mail.language):
+            message = decision()
+        prepare(mail, message)
+        accepted = connection.send(message)
+    except Exception as error:  # whatever it is, the loop goes on and the row says so
+        return _record(mail, error)
+    _mark(mail, message, accepted)
+
+
+def decide(mail: Mail) -> Writer | Outcome:
+    """Who writes the message, or why it does not leave now. Changes nothing."""
+    letter: Letter = letters[mail.letter]
+    if mail.crashes > CRASHES_AT_MOST:
+        why = f"its sender died {CRASHES_AT_MOST} times in a row"
+        return Outcome(State.FAILED, Cause.CRASHED, why)
+    if timezone.now() > mail.created_at + letter.useful_for:
+        why = f"too late to be of use. {mail.error}".strip()
+        return Outcome(State.FAILED, Cause.TOO_LATE, why)
+    return (
+        limits.of_the_address(mail, letter)
+        or limits.of_the_budget(mail)
+        or letter.decide(mail)
+        or Outcome(State.DROPPED, Cause.NOT_NEEDED, "no longer needed")
+    )
+
+
+def prepare(mail: Mail, message: EmailMultiAlternatives) -> None:
+    """Adds what is the same for every message of ours."""
+    # Of two, the server's answer could be yes for one and no for the other.
+    if len(message.recipients()) != 1:
+        raise ValueError(f"one recipient a message, not {len(message.recipients())}")
+    message.extra_headers |= {
+        # The same at every attempt, so that a reader's server recognizes a repetition.
+        "Message-ID": f"<{mail.pk}@{conf.site_host()}>",
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+    }
+    if conf.EMAIL_REPLY_TO and not message.reply_to:
+        message.reply_to = [conf.EMAIL_REPLY_TO]
+
+
+def _apply(mail: Mail, outcome: Outcome) -> None:
+    if outcome.due:
+        mail.wait_until(outcome.due, outcome.cause, outcome.why)
+    elif mail.end(outcome.state, outcome.cause, outcome.why):
+        _forget_draft(mail)
+
+
+def _mark(mail: Mail, message: EmailMultiAlternatives, accepted: bool) -> None:
+    """After the server's 250 there is no way back: a database that is busy is asked again."""
+    for wait in MARK_AGAIN_AFTER:
+        try:
+            return _mark_once(mail, message, accepted)
+        except DatabaseError:
+            log.warning("message %s has left, and cannot be marked yet", mail.pk)
+            time.sleep(wait)
+            close_old_connections()  # asking again over a dead connection never helps
+    _mark_once(mail, message, accepted)  # or the end of the lease sends it a second time
+
+
+def _mark_once(mail: Mail, message: EmailMultiAlternatives, accepted: bool) -> None:
+    if accepted:
+        # django-ses leaves the id that bounces will name among the headers.
+        marked = mail.mark_sent(str(message.extra_headers.get("message_id", "")))
+        alarms.end()
+    else:
+        marked = mail.end(State.DROPPED, Cause.SUPPRESSED, "suppressed by the mail service")
+    if marked:
+        _forget_draft(mail)
+
+
+def _forget_draft(mail: Mail) -> None:
+    """Its text is gone with it. That of a failed one can still be read, fixed and sent again."""
+    if letters[mail.letter].drafted and mail.state in (State.SENT, State.DROPPED):
+        Draft.objects.filter(pk=mail.pk).delete()
+
+
+def _record(mail: Mail, error: Exception) -> None:
+    """The one place that decides what a failure means for the row."""
+    cause, words = faults.explain(error)
+    attempt = Attempt(mail=mail, number=mail.attempts, what=words[:ERROR_MAX_LENGTH])
+    if cause.kind is Kind.TRANSIENT:
+        mail.retry(cause, words)
+    elif cause.kind is Kind.CONFIGURATION:
+        mail.snooze(cause, words)
+        alarms.raise_(cause, words)
+    elif cause.kind is Kind.PERMANENT:
+        no_mailbox = cause is Cause.NO_MAILBOX
+        mail.end(State.REFUSED if no_mailbox else State.FAILED, cause, words)
+        if no_mailbox:
+            Suppression.objects.suppress(mail.address, Suppression.Reason.REFUSED)
+    else:
+        mail.retry_after_crash(cause, words)
+    attempt.save(force_insert=True)
+    unexpected = error if cause is Cause.UNEXPECTED else None
+    level = logging.ERROR if unexpected else logging.WARNING
+    log.log(level, "message %s: %s", mail.pk, words, exc_info=unexpected)

@@ -1,0 +1,107 @@
+"""The engine on other machines: workers of Celery, with RabbitMQ or Redis in between.
+
+The sweep repeats a hint that is lost. So a broker that is away costs nobody a message, and a
+visitor next to no time.
+"""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+from celery import current_app, shared_task
+from django.utils.module_loading import import_string
+
+from mail import conf
+from mail.models import Mail, Priority
+from mail.queue import delivering, engines
+from mail.transport import connection
+
+log = logging.getLogger(__name__)
+
+PAUSE = 10.0  # seconds without hints after the broker has failed
+# A visitor waits: one attempt, and a second for the broker to say that it has the hint. Not for all
+# of Celery: without a retry, beat would never leave a connection that is dead.
+PUBLISHING = {"retry_policy": {"max_retries": 0}, "confirm_timeout": 1}
+IDLE_FOR = 20  # seconds without work after which a worker closes its connection
+# What visitors wait for is never queued behind what a sweep has found.
+QUEUE, SWEEP_QUEUE = "mail", "mail-sweep"
+
+
+class Breaker:
+    """After a failure only one in a while finds out whether it still fails; nobody else waits."""
+
+    def __init__(self, pause: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.pause = pause
+        self.clock = clock
+        self.next_try: float | None = None
+
+    def lets_through(self) -> bool:
+        if self.next_try is None:
+            return True
+        now = self.clock()
+        if now < self.next_try:
+            return False
+        self.next_try = now + self.pause
+        return True
+
+    def report(self, *, worked: bool) -> None:
+        self.next_try = None if worked else self.clock() + self.pause
+
+
+_breaker = Breaker(PAUSE)
+
+
+class Celery(engines.Engine):
+    """Over the application that MAIL_CELERY_APP names."""
+
+    def __init__(self) -> None:
+        self.app = import_string(conf.MAIL_CELERY_APP)
+
+    def hint(self, mail: Mail) -> None:
+        # Notices are left to the sweep: it hints them a few at a time, and ten thousand of them are
+        # no queue that somebody's activation has to wait in.
+        if mail.priority > Priority.WAITED_FOR or not _breaker.lets_through():
+            return
+        try:
+            self.app.send_task(deliver.name, [str(mail.pk)], queue=QUEUE, **PUBLISHING)
+        except Exception as error:  # whatever it is, the row is there, and the visitor waits
+            _breaker.report(worked=False)
+            log.warning("the message broker takes no hints, so mail waits for a sweep: %s", error)
+        else:
+            _breaker.report(worked=True)
+
+
+@shared_task(name="mail.deliver")
+def deliver(pk: str) -> None:
+    signal.alarm(0)
+    try:
+        delivering.deliver(pk)
+    finally:
+        _close_when_idle()
+
+
+@shared_task(name="mail.sweep")
+def sweep() -> int:
+    """Hints what is overdue.
+
+    It waits in the same queue as what it has hinted before, and expires there: so while hints are
+    waiting none are added, however much is overdue.
+    """
+    overdue = delivering.overdue()
+    with current_app.connection_for_write() as broker:
+        for pk, _ in overdue:
+            deliver.apply_async([str(pk)], queue=SWEEP_QUEUE, connection=broker)
+    return len(overdue)
+
+
+def _close_when_idle() -> None:
+    """Closes the connection to the mail server after a while without work.
+
+    By an alarm, as a worker process has but one thread, which waits for the next hint. (Workers
+    with threads, `--pool threads`, keep their connections until the server hangs up.)
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGALRM, lambda *_: connection.close())
+        signal.alarm(IDLE_FOR)

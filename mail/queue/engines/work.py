@@ -1,0 +1,70 @@
+"""Senders without a web server, on the database alone: `manage.py mail work`."""
+
+import logging
+import signal
+from datetime import datetime
+
+from django.db import DatabaseError, close_old_connections
+from django.utils import timezone
+
+from mail.models import Mail
+from mail.queue import engines
+from mail.queue.engines.threads import Pool
+
+log = logging.getLogger(__name__)
+
+STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+SWEEP_EVERY = 1.0  # seconds; nobody hints here, so a message waits for half of it
+ONCE_EVERY = 0.05  # seconds
+REPORT_EVERY = 10.0  # seconds
+
+
+class Work(engines.Engine):
+    def hint(self, mail: Mail) -> None:
+        """The senders look for rows by themselves."""
+
+
+def run(threads: int, once: bool = False) -> int:
+    """Sends what is due until a signal to stop; with `once`, until nothing is due any more.
+
+    What is in flight is finished first. Returns the exit code: with `once`, 1 if the database could
+    not say what is due.
+    """
+    # Not by handlers: one may run in the middle of anything, also while a lock is held.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+    pool = Pool(SWEEP_EVERY)
+    try:
+        pool.start(threads, sweeper=not once)
+        log.info("%d senders are at work until Ctrl-C or SIGTERM", threads)
+        start, reported = timezone.now(), ""
+        while not _told_to_stop(ONCE_EVERY if once else REPORT_EVERY):
+            if once:
+                idle = not pool.jobs.unfinished_tasks
+                if not pool.sweep_step() and (idle or pool.blind):
+                    break
+            elif (progress := _progress(start)) != reported:
+                log.info(progress)
+                reported = progress
+        pool.stop()
+        if any(thread.is_alive() for thread in pool.threads):
+            log.warning("a send takes too long to wait for; that message is sent again later")
+        log.info("stopped. %s", _progress(start))
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
+    return 1 if once and pool.blind else 0
+
+
+def _told_to_stop(within: float) -> bool:
+    received = signal.sigtimedwait(STOP, within)
+    # After SIGSTOP and SIGCONT, CPython 3.11 returns an object without a signal.
+    return received is not None and received.si_signo in STOP
+
+
+def _progress(start: datetime) -> str:
+    """What has become of the mail since then, whoever sent it."""
+    close_old_connections()
+    try:
+        sent = Mail.objects.filter(sent_at__gte=start).count()
+        return f"{sent} messages sent since the start, {Mail.objects.due().count()} are due"
+    except DatabaseError as error:
+        return f"the database does not answer: {error}"

@@ -1,0 +1,104 @@
+"""PostgreSQL of our own on loopback."""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.elsewhere import requires
+from tests.servers import PATIENCE, free_port, wait_for
+
+# Nothing is kept over a power cut, and nothing waits for the disk.
+HASTE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class PostgreSQL:
+    """A cluster, in which each test has a database of its own."""
+
+    def __init__(self) -> None:
+        programs = server_programs()
+        requires("postgresql", programs)
+        assert programs
+        # PostgreSQL refuses to be root. Not tmp_path: other people cannot look into it.
+        person: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            person = {"user": "postgres", "group": "postgres", "extra_groups": []}
+        self.numbers = itertools.count()
+        self.server: subprocess.Popen[bytes] | None = None
+        self.folder = Path(tempfile.mkdtemp(prefix="cs_web-postgresql-"))
+        try:
+            if person:
+                shutil.chown(self.folder, "postgres", "postgres")
+            self._start(programs, person)
+        except BaseException:
+            self.remove()
+            raise
+
+    def _start(self, programs: Path, person: dict[str, Any]) -> None:
+        data, port = self.folder / "data", free_port()
+        initdb = [programs / "initdb", "--auth=trust", "--username=cs_web", "--encoding=UTF8"]
+        subprocess.run(
+            [*initdb, "--no-sync", f"--pgdata={data}"],
+            cwd=self.folder,
+            check=True,
+            capture_output=True,
+            timeout=PATIENCE,
+            **person,
+        )
+        options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+        options |= HASTE
+        with (self.folder / "log").open("wb") as log:
+            self.server = subprocess.Popen(
+                [programs / "postgres", "-D", data, *(f"--{k}={v}" for k, v in options.items())],
+                cwd=self.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                **person,
+            )
+        self.url = f"postgresql://cs_web@127.0.0.1:{port}"
+        wait_for(self._is_up, f"PostgreSQL at {self.url}")
+
+    def _is_up(self) -> bool:
+        try:
+            psycopg.connect(f"{self.url}/postgres", connect_timeout=10).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def new_database(self) -> "Database":
+        name = f"cs_web_{next(self.numbers)}"
+        with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return Database(f"{self.url}/{name}")
+
+    def remove(self) -> None:
+        if self.server is not None:
+            self.server.send_signal(signal.SIGINT)  # fast shutdown: it does not wait for clients
+            try:
+                self.server.wait(PATIENCE)
+            finally:
+                self.server.kill()
+        shutil.rmtree(self.folder)
+
+
+class Database:
+    def __init__(self, url: str) -> None:
+        self.url = url  # a DATABASE_URL
+
+    def rows(self, query: str) -> list[Any]:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(query).fetchall()
+
+
+def server_programs() -> Path | None:
+    """Where initdb and postgres are; Debian keeps each version in a folder of its own."""
+    if found := shutil.which("initdb"):
+        return Path(found).resolve().parent
+    versions = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    return max((path.parent for path in versions), default=None)
