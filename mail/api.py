@@ -1,5 +1,6 @@
 """The face of mail: all that a project imports from it (and `mail.conf`, for its settings)."""
 
+# ruff: noqa: F401  a face only shows what others have
 from mail.causes import Cause
 from mail.conf import absolute_url
 from mail.desk.adhoc import report_to_admins
@@ -17,32 +18,3 @@ from mail.queue.posting import cancel, post
 suppression_of = Suppression.objects.reason_for
 suppress = Suppression.objects.suppress
 current_alarm = alarms.current
-
-__all__ = [
-    "OVERDUE_TOO_LONG",
-    "Cause",
-    "Mail",
-    "Outcome",
-    "Priority",
-    "Status",
-    "Suppression",
-    "Writer",
-    "absolute_url",
-    "add_sample",
-    "cancel",
-    "current_alarm",
-    "deliver",
-    "drain",
-    "engine_named",
-    "letter",
-    "letters",
-    "mailbox_context",
-    "oldest_overdue",
-    "overdue",
-    "post",
-    "report_to_admins",
-    "status_of",
-    "suppress",
-    "suppressed",
-    "suppression_of",
-]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import environment as env
 
-# Most end-to-end tests wait for something: five at once keep two cores busy. tests/e2e/conftest.py
-# says who begins with what.
-SIDE_BY_SIDE = ["--numprocesses=5", "--dist=worksteal"]
+# Most end-to-end tests wait for something: five at a time keep two cores busy. Who begins with what
+# is in tests/e2e/conftest.py. The unit tests calculate: one for each core.
+WORKERS, WITHOUT_E2E = 5, "--ignore=tests/e2e"
 # Whoever gives one of these wants few tests, or to look at them: workers would only cost time.
 CHOOSING = ("-k", "-m", "-n", "-s", "--numprocesses", "--lf", "--last-failed", "--ff", "--pdb")
 
@@ -24,9 +24,16 @@ def main() -> int:
     env.compile_messages()
     env.say("4/4 Tests")
     arguments = sys.argv[1:]
-    few = any(one.startswith(CHOOSING) or ".py" in one for one in arguments)
-    pytest = [env.PYTHON, "-m", "pytest", *([] if few else SIDE_BY_SIDE)]
-    return subprocess.run([*pytest, *arguments], cwd=env.ROOT).returncode
+    command = [env.PYTHON, "-m", "pytest", *side_by_side(arguments), *arguments]
+    return subprocess.run(command, cwd=env.ROOT).returncode
+
+
+def side_by_side(arguments: list[str]) -> list[str]:
+    """How the tests are shared by workers; not at all if only a few tests are asked for."""
+    if any(one.startswith(CHOOSING) or ".py" in one for one in arguments):
+        return []
+    workers = os.cpu_count() if WITHOUT_E2E in arguments else WORKERS
+    return [f"--numprocesses={workers}", "--dist=worksteal"]
 
 
 def install_system_packages() -> None:

@@ -146,8 +146,7 @@ def test_a_server_that_closes_a_new_connection_too_is_not_asked_for_ever(server:
     assert send("bob"), "and the next message gets a connection of its own"
 
 
-@pytest.mark.parametrize("code", [450, 451, 550])
-@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize(("command", "code"), [("MAIL", 450), ("RCPT", 550), ("DATA", 451)])
 def test_an_answer_about_one_message_leaves_the_connection_to_the_next(
     server: Server, command: str, code: int
 ) -> None:

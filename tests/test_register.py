@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -95,9 +96,13 @@ def test_two_different_passwords_are_refused(browser: Client) -> None:
 # The name
 
 
-@pytest.mark.parametrize("state", ["waiting", "active", "disabled"])
 @pytest.mark.parametrize(
-    "user_id", ["carol", "CAROL", "cAROl", "ｃａｒｏｌ", "ＣＡＲＯＬ", " carol "]
+    ("state", "user_id"),
+    [
+        *product(["waiting"], ["carol", "CAROL", "cAROl", "ｃａｒｏｌ", "ＣＡＲＯＬ", " carol "]),
+        ("active", "carol"),
+        ("disabled", "CAROL"),
+    ],
 )
 def test_a_taken_user_id_is_refused_ignoring_case_and_width(
     browser: Client, cast: Callable[..., User], user_id: str, state: str

@@ -162,7 +162,12 @@ def code(error: Exception) -> int:
     return error.smtp_code
 
 
-@pytest.mark.parametrize(("command", "answer", "kind", "number"), REFUSALS)
+# A server that takes commands at once with every command; the other where smtplib needs our help.
+@pytest.mark.parametrize(
+    ("script", "command", "answer", "kind", "number"),
+    [*((True, *row) for row in REFUSALS), (False, *REFUSALS[4])],
+    indirect=["script"],
+)
 def test_a_refusal_is_smtplibs_and_the_next_letter_goes(
     script: Script,
     backend: EmailBackend,
@@ -184,8 +189,15 @@ def test_a_refusal_is_smtplibs_and_the_next_letter_goes(
     assert len(script.bodies) == script.sessions == 1
 
 
-@pytest.mark.parametrize(("command", "kind"), [REFUSALS[0][::2], REFUSALS[2][::2]])
-@pytest.mark.parametrize("verdict", ["250 taken", "554 no valid recipients"])
+@pytest.mark.parametrize(
+    ("script", "command", "kind", "verdict"),
+    [
+        (True, "MAIL", smtplib.SMTPSenderRefused, "250 taken"),
+        (True, "RCPT", smtplib.SMTPRecipientsRefused, "554 no valid recipients"),
+        (False, "RCPT", smtplib.SMTPRecipientsRefused, "250 taken"),
+    ],
+    indirect=["script"],
+)
 def test_a_body_for_nobody_is_empty(
     script: Script, backend: EmailBackend, command: str, kind: type[Exception], verdict: str
 ) -> None:
@@ -200,16 +212,20 @@ def test_a_body_for_nobody_is_empty(
     assert b"bye" in script.bodies[0]
 
 
-@pytest.mark.parametrize(("command", "answer", "kind", "number"), REFUSALS)
-@pytest.mark.parametrize("last", ["421 closing", "421 closing\r\n" + HANG_UP])
+@pytest.mark.parametrize(
+    ("script", "command", "kind", "last"),
+    [
+        (True, "MAIL", smtplib.SMTPSenderRefused, "421 closing"),
+        (True, "MAIL", smtplib.SMTPSenderRefused, "421 closing\r\n" + HANG_UP),
+        (True, "RCPT", smtplib.SMTPRecipientsRefused, "421 closing"),
+        (True, "DATA", smtplib.SMTPDataError, "421 closing"),
+        (True, "BODY", smtplib.SMTPDataError, "421 closing"),
+        (False, "DATA", smtplib.SMTPDataError, "421 closing"),
+    ],
+    indirect=["script"],
+)
 def test_a_server_that_closes_is_believed(
-    script: Script,
-    backend: EmailBackend,
-    command: str,
-    answer: str,
-    kind: type[Exception],
-    number: int,
-    last: str,
+    script: Script, backend: EmailBackend, command: str, kind: type[Exception], last: str
 ) -> None:
     script.answers = {command: last}
     with pytest.raises(kind) as caught:
@@ -219,7 +235,11 @@ def test_a_server_that_closes_is_believed(
     assert backend.connection.sock is None
 
 
-@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA", "BODY"])
+@pytest.mark.parametrize(
+    ("script", "command"),
+    [(True, "MAIL"), (True, "RCPT"), (True, "DATA"), (True, "BODY")],
+    indirect=["script"],
+)
 def test_a_server_that_hangs_up_is_a_disconnect(
     script: Script, backend: EmailBackend, command: str
 ) -> None:

@@ -142,10 +142,18 @@ def test_the_letter_that_a_form_leads_to(
         assert eve.state == state
 
 
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("action", ["address", "resend", "cancel"])
+@pytest.mark.parametrize(
+    ("state", "actions"),
+    [
+        ("waiting", ["address"]),
+        ("waiting", ["resend"]),
+        ("waiting", ["cancel"]),
+        ("active", ["address", "resend", "cancel"]),
+        ("disabled", ["address", "resend", "cancel"]),
+    ],
+)
 def test_the_page_of_a_registration_acts_only_while_it_waits(
-    browser: Client, cast: Callable[..., User], state: str, action: str
+    browser: Client, cast: Callable[..., User], state: str, actions: list[str]
 ) -> None:
     """The browser has the claim in its session; meanwhile the account has moved on."""
     eve = cast("eve", "waiting")
@@ -155,8 +163,9 @@ def test_the_page_of_a_registration_acts_only_while_it_waits(
     if state == "disabled":
         accounts.disable(eve)
     before = database()
-    response = browser.post(f"/users/register/{action}/", {"email": "new@example.com"})
-    assert response.status_code == (302 if state == "waiting" else 403)
+    for action in actions:
+        response = browser.post(f"/users/register/{action}/", {"email": "new@example.com"})
+        assert response.status_code == (302 if state == "waiting" else 403), action
     assert (database() == before) == (state != "waiting")
 
 
@@ -297,21 +306,18 @@ IMPOSSIBLE: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "fields"), IMPOSSIBLE)
-@pytest.mark.parametrize("state", STATES)
 def test_the_database_refuses_an_impossible_person(
-    cast: Callable[..., User], state: str, name: str, fields: dict[str, Any]
+    bob: User, name: str, fields: dict[str, Any]
 ) -> None:
-    person = cast("eve", state)
     with pytest.raises(IntegrityError, match=name), transaction.atomic():
-        User.objects.filter(pk=person.pk).update(**fields)
+        User.objects.filter(pk=bob.pk).update(**fields)
 
 
-@pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("user_id", ["eve", "EVE", "eVe"])
 def test_the_database_refuses_a_twin_user_id(
-    cast: Callable[..., User], bob: User, state: str, user_id: str
+    cast: Callable[..., User], bob: User, user_id: str
 ) -> None:
-    cast("eve", state)
+    cast("eve")
     with pytest.raises(IntegrityError, match="user_id"), transaction.atomic():
         User.objects.filter(pk=bob.pk).update(user_id=user_id)
 

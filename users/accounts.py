@@ -64,7 +64,7 @@ def register(
             claim.save(force_insert=True)
             api.post("register", user=claim)
     except IntegrityError as error:
-        if User.objects.named(claim.user_id).exclude(pk=replacing).exists():
+        if User.objects.named(claim.user_id).exclude(pk=replacing or claim.pk).exists():
             raise UserIdTaken from error
         raise  # not about the user_id: a bug
     log.info("registered %s", claim.pk)

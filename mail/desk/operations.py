@@ -9,7 +9,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from mail.causes import Cause
-from mail.models import HANDED_OVER, Attempt, Mail, MailQuerySet, State, Suppression
+from mail.models import HANDED_OVER, Attempt, Mail, State
 from mail.queue.letters import letters
 
 OVERDUE_TOO_LONG = timedelta(minutes=5)
@@ -70,10 +70,6 @@ def oldest_overdue() -> timedelta | None:
     return None
 
 
-def sent_in_a_day() -> int:
-    return Mail.objects.filter(sent_at__gt=timezone.now() - timedelta(hours=24)).count()
-
-
 @dataclass(frozen=True)
 class Rates:
     """How the mail of some days fared, to be compared with what Amazon SES tolerates."""
@@ -111,12 +107,6 @@ def rates(days: int = 7) -> Rates:
     return Rates(**counted)
 
 
-def select(letter: str | None, address: str | None) -> MailQuerySet:
-    """The rows of a letter, of an address, or of both; of all if neither is given."""
-    rows = Mail.objects.to(address) if address else Mail.objects.all()
-    return rows.filter(letter=letter) if letter else rows
-
-
 def unsent(rows: QuerySet[Mail]) -> QuerySet[Mail]:
     """Those that ended without having been sent, and for which it is not too late."""
     now = timezone.now()
@@ -139,11 +129,6 @@ def finished(older_than: timedelta) -> QuerySet[Mail]:
     unknown = Q(state=State.DROPPED, user=None, created_at__lt=now - UNKNOWN_ADDRESS_KEPT_FOR)
     done = Mail.objects.exclude(state=State.PENDING)
     return done.filter(Q(created_at__lt=now - older_than) | unknown)
-
-
-def expired_suppressions() -> QuerySet[Suppression]:
-    """Those that have ended by themselves. One without an end lasts until staff clears it."""
-    return Suppression.objects.filter(until__lte=timezone.now())
 
 
 def prune(older_than: timedelta, progress: Callable[[int], None]) -> int:

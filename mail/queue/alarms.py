@@ -45,13 +45,8 @@ class Alarms:
             # One that has ended begins anew.
             ended = Alarm.objects.filter(pk=1, ended_at__isnull=False)
             ended.update(since=now, times=0, ended_at=None)
-            Alarm.objects.filter(pk=1).update(
-                cause=cause,
-                error=error,
-                last_at=now,
-                times=F("times") + 1,
-                probe_at=now + PROBE_EVERY,
-            )
+            seen = {"cause": cause, "error": error, "last_at": now, "times": F("times") + 1}
+            Alarm.objects.filter(pk=1).update(probe_at=now + PROBE_EVERY, **seen)
         self._believe(True)
         quiet = Q(notified_at__isnull=True) | Q(notified_at__lte=now - NOTIFY_EVERY)
         if Alarm.objects.filter(quiet, pk=1).update(notified_at=now):

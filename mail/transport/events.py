@@ -73,8 +73,7 @@ def _came_back(mail_obj: Event, people: list[Event], state: State, reason: Any, 
 def _record(mail_obj: Event, words: str) -> None:
     mail = _find(mail_obj)
     if mail:
-        what = words[:ERROR_MAX_LENGTH]
-        Attempt.objects.create(mail=mail, number=mail.attempts, what=what)
+        Attempt.objects.create(mail=mail, number=mail.attempts, what=words[:ERROR_MAX_LENGTH])
 
 
 def _find(mail_obj: Event) -> Mail | None:

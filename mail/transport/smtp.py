@@ -4,7 +4,6 @@ import functools
 import re
 import smtplib
 import ssl
-from collections.abc import Sequence
 from typing import Any
 
 from django.core.mail.backends import smtp
@@ -24,19 +23,12 @@ class Pipelining(smtplib.SMTP):
         # The name of the site, not the machine's.
         super().__init__(*args, **options | {"local_hostname": conf.site_host()})
 
-    def sendmail(  # type: ignore[override]
-        self,
-        from_addr: str,
-        to_addrs: Sequence[str],
-        msg: bytes,
-        mail_options: Sequence[str] = (),
-        rcpt_options: Sequence[str] = (),
-    ) -> dict[str, tuple[int, bytes]]:
+    def sendmail(self, from_addr: str, to_addrs: Any, msg: Any, *options: Any, **more: Any) -> Any:
         self.ehlo_or_helo_if_needed()
         ours = isinstance(msg, bytes) and not isinstance(to_addrs, str) and len(to_addrs) == 1
-        if not ours or mail_options or rcpt_options or not self.has_extn("pipelining"):
+        if not ours or options or more or not self.has_extn("pipelining"):
             try:
-                return super().sendmail(from_addr, to_addrs, msg, mail_options, rcpt_options)
+                return super().sendmail(from_addr, to_addrs, msg, *options, **more)
             except smtplib.SMTPDataError as error:
                 # smtplib forgets to where DATA itself is refused, and the next message would pay.
                 self._forget(error.smtp_code)

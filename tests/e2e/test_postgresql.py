@@ -9,6 +9,7 @@ from tests.e2e.visitor import NEW_PASSWORD, Visitor
 from tests.servers import SmtpServer, wait_for
 
 UNIT_TESTS = ("-m", "pytest", "tests", "--ignore=tests/e2e", "-q", "-p", "no:cacheprovider")
+UNIT_TESTS += ("-p", "tests.e2e.with_database")
 UNIT_TESTS_WITHIN = 900  # seconds; then they hang
 
 

@@ -12,10 +12,12 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
+from django.utils import timezone
 
 from mail import conf
 from mail.causes import Cause
 from mail.desk import operations, trial
+from mail.models import Mail, Suppression
 from mail.queue.alarms import alarms
 from mail.queue.engines import work as engine
 from mail.queue.letters import letters
@@ -176,7 +178,8 @@ class Command(BaseCommand):
         too_long = "   TOO LONG: does the site run, or `manage.py mail work`?" if late else ""
         self.say(f"  {'oldest due':12} {_age(overdue):>7}{too_long}")
         limit = conf.EMAIL_DAILY_LIMIT or "no limit"
-        self.say(f"Sent in 24 h   {operations.sent_in_a_day():7} of {limit}")
+        sent = Mail.objects.filter(sent_at__gt=timezone.now() - timedelta(hours=24)).count()
+        self.say(f"Sent in 24 h   {sent:7} of {limit}")
         self.say(f"Engine         {conf.MAIL_ENGINE}")
         if alarm:
             self.say(f"ALARM          since {_time(alarm.since)}, last {_time(alarm.last_at)}:")
@@ -210,8 +213,9 @@ class Command(BaseCommand):
         if options["days"] < least:
             raise CommandError(f"--days {least} or more: limits and rates are counted from them.")
         age = timedelta(days=options["days"])
-        old, ended = operations.finished(age), operations.expired_suppressions()
-        total = old.count()
+        total = operations.finished(age).count()
+        # One without an end lasts until staff clears it.
+        ended = Suppression.objects.filter(until__lte=timezone.now())
         self.say(f"Finished mail older than {options['days']} days: {total}")
         self.say(f"Suppressions that have ended: {ended.count()}")
         if not options["delete"]:
@@ -236,7 +240,8 @@ def _selected(options: dict[str, Any]) -> Any:
     some = bool(options["letter"] or options["to"])
     if some == options["all"]:
         raise CommandError("Say which mail: --letter and/or --to, or --all.")
-    return operations.select(options["letter"], options["to"])
+    rows = Mail.objects.to(options["to"]) if options["to"] else Mail.objects.all()
+    return rows.filter(letter=options["letter"]) if options["letter"] else rows
 
 
 def _age(age: timedelta | None) -> str:

@@ -99,8 +99,8 @@ def sweep() -> int:
 def _close_when_idle() -> None:
     """Closes the connection to the mail server after a while without work.
 
-    By an alarm, as a worker process has but one thread, which waits for the next hint. (Workers
-    with threads, `--pool threads`, keep their connections until the server hangs up.)
+    By an alarm, as a worker process has but one thread, which waits. (Workers with `--pool threads`
+    keep their connections until the server hangs up.)
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGALRM, lambda *_: connection.close())
