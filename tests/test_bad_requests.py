@@ -2,14 +2,12 @@
 
 import re
 import urllib.parse
-from io import BytesIO
 from itertools import product
 
 import pytest
-from django.test import Client, RequestFactory, override_settings
+from django.test import Client, override_settings
 from django.urls import URLPattern, reverse
 
-from cs_web.wsgi import application
 from mail.models import Mail
 from tests.conftest import (
     NEW_PASSWORD,
@@ -53,17 +51,6 @@ def test_half_a_character_does_not_come_in_by_another_encoding(
         response = browser.generic(method, url, body, content_type=content_type)
         assert response.status_code < 500, method
     assert database() == []
-
-
-@pytest.mark.parametrize("charset", ["rot13", "base64", "utf-7", "nonsense"])
-def test_an_encoding_that_is_none_of_text_is_passed_over(db: None, charset: str) -> None:
-    """Through the server's own door: Django's test client goes by it."""
-    kind = f"multipart/form-data; boundary=x; charset={charset}"
-    request = RequestFactory().post("/users/login/?next=/")
-    environ = {**request.environ, "wsgi.input": BytesIO(b"--x--"), "CONTENT_TYPE": kind}
-    answers: list[str] = []
-    application(environ, lambda status, *_: answers.append(status))
-    assert answers == ["403 Forbidden"], "the missing CSRF token is all that is wrong with it"
 
 
 FORM = "application/x-www-form-urlencoded"
