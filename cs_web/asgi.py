@@ -9,7 +9,8 @@ from cs_web import servers
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cs_web.settings")
 
-site = get_asgi_application()
+with servers.loading():
+    site = get_asgi_application()
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

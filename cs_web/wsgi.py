@@ -10,7 +10,8 @@ from cs_web import servers
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cs_web.settings")
 
-site = get_wsgi_application()
+with servers.loading():
+    site = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ["cs_web", "users", "mail", "templates", "static", "locale"]
+FILES = ["manage.py"]
 SECONDS = 180  # a story that needs longer has hung
 
 DEVELOPMENT = {"DEBUG": "true", "EMAIL_SERVICE": "file"}
@@ -43,12 +44,15 @@ class Site:
         }
         for name in CODE:
             shutil.copytree(ROOT / name, self.folder / name)
-        shutil.copy2(ROOT / "manage.py", self.folder)
+        for name in FILES:
+            shutil.copy2(ROOT / name, self.folder)
 
-    def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def python(
+        self, *arguments: str, cwd: Path | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, *arguments],
-            cwd=self.folder,
+            cwd=cwd or self.folder,
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,

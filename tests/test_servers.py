@@ -1,6 +1,8 @@
-"""What comes in by the servers' own way, which Django's test clients do not use."""
+"""How servers load the site: a wrong configuration ends them, a strange Content-Type does not."""
 
+import subprocess
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -13,7 +15,62 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from cs_web import asgi, wsgi
-from tests.elsewhere import SECONDS
+from tests.elsewhere import SECONDS, Site
+
+GUNICORN = ("-m", "gunicorn", "cs_web.wsgi", "--no-control-socket", "--bind", "127.0.0.1:0")
+CELERY = {"MAIL_ENGINE": "celery", "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
+WRONG = {"SECRET_KEY": "", "EMAIL_SERVICE": ""}
+
+# A wrong configuration
+
+
+def assert_ended_with_words_only(done: subprocess.CompletedProcess[str]) -> None:
+    said = done.stdout + done.stderr
+    assert done.returncode > 0, said
+    for name in WRONG:
+        assert said.count(f"\n  {name}: is missing") == 1, said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("by", ["chdir", "environment"])
+def test_a_wrong_configuration_ends_gunicorn_started_in_another_folder(
+    by: str, workers: str, tmp_path: Path
+) -> None:
+    site = Site(tmp_path)
+    arguments = ["--chdir", str(site.folder)] if by == "chdir" else []
+    variables = {"PYTHONPATH": str(site.folder)} if by == "environment" else {}
+    command = [*GUNICORN, "--workers", workers, *arguments]
+    done = site.python(*command, cwd=tmp_path, **variables, **WRONG)
+    assert_ended_with_words_only(done)
+
+
+# As `uvicorn --workers 2` starts its workers. It stops when one of them ends with 3, and only then.
+SPAWN = """
+import importlib, multiprocessing
+
+spawn = multiprocessing.get_context("spawn")
+workers = [spawn.Process(target=importlib.import_module, args=["cs_web.asgi"]) for _ in range(2)]
+for worker in workers:
+    worker.start()
+for worker in workers:
+    worker.join()
+print(sorted(worker.exitcode for worker in workers))
+raise SystemExit(3)
+"""
+
+
+def test_a_wrong_configuration_ends_workers_of_asgi(tmp_path: Path) -> None:
+    done = Site(tmp_path).python("-c", SPAWN, **WRONG)
+    assert_ended_with_words_only(done)
+    assert done.stdout == "[1, 3]\n"
+
+
+@pytest.mark.parametrize("what", ["worker", "beat"])
+def test_a_wrong_configuration_ends_celery(what: str, tmp_path: Path) -> None:
+    done = Site(tmp_path, **CELERY).python("-m", "celery", "-A", "cs_web", what, **WRONG)
+    assert_ended_with_words_only(done)
+
 
 # A Content-Type with an encoding, by the servers' own way in: Django's test clients have another
 
