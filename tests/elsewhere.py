@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ["cs_web", "users", "mail", "templates", "static", "locale"]
-FILES = ["manage.py"]
+FILES = ["manage.py", "gunicorn.conf.py"]
 SECONDS = 180  # a story that needs longer has hung
 
 DEVELOPMENT = {"DEBUG": "true", "EMAIL_SERVICE": "file"}
