@@ -33,13 +33,12 @@ SPREAD = {2: "site, 2 processes", 4: "site, 4 processes"}
 NOTES = """
 Both sides of a ratio use the same server and the same wire. The server keeps its spool in memory.
 
-At 0 ms the bound of "kept" is the server: Exim sleeps until its next message number, 200 a second
-and connection. The bound of "site" is Python, which runs one thread of a process at a time; so the
-line that counts is the one with two processes, which is what two workers of a web server are, over
-the same four connections. More processes than cores only wait for each other. Against a server that
-does not sleep (aiosmtpd, tried by hand) bare smtplib sends about 3,000 a second: it sends the same
-bytes each time, where the site claims a row, writes a letter and a token, and notes what it did. No
-mail service of the Internet answers in 0 ms.
+"fresh" is smtplib with a connection a message, "kept" smtplib with connections kept open and no
+PIPELINING, "site" the site. At 0 ms the bound of "kept" is the server: Exim sleeps until its next
+message number, 200 a second and connection. The bound of "site" is Python, which runs one thread
+of a process at a time, so two processes send more over the same four connections. Bare smtplib
+sends the same bytes each time, where the site claims a row, decides, writes a letter and a token,
+and marks what it did. No mail service of the Internet answers in 0 ms.
 """
 
 Figures = dict[str, float]
@@ -193,11 +192,11 @@ def report(
     near, far = rounds[0], rounds[ROUND_TRIPS[-1]]
     rss, p50 = [pages["queued"][key] - pages["empty"][key] for key in ("rss_mb", "p50_ms")]
     asked = [
-        ("20 ms: site / a connection a mail", ratio(far, "site", "fresh"), "≥ 2.5"),
-        ("20 ms: site / smtplib kept open", ratio(far, "site", "kept"), "≥ 0.9"),
-        ("0 ms: site / smtplib kept open", ratio(near, "site", "kept"), "≥ 0.9"),
+        ("20 ms: site / a connection a message", ratio(far, "site", "fresh"), "≥ 2.5"),
+        ("20 ms: site / smtplib kept open", ratio(far, "site", "kept"), "≥ 1.5"),
+        ("0 ms: site / smtplib kept open", ratio(near, "site", "kept"), ""),
         *(
-            (f"0 ms: {way} / smtplib kept open", ratio(near, way, "kept"), "≥ 0.9")
+            (f"0 ms: {way} / smtplib kept open", ratio(near, way, "kept"), "")
             for way in SPREAD.values()
         ),
         ("0 ms: commit to 250, more than smtplib", later(near, "latency_ms"), "≤ 15 ms"),
@@ -211,14 +210,14 @@ def report(
         "",
         f"Written by `python -m bench.run` on {day}, on a machine of {os.cpu_count()} cores with a "
         f"load {load[0]:.1f} before and {load[1]:.1f} after, with Python "
-        f"{platform.python_version()}. Medians of {options.rounds} rounds of {options.mails} mails "
-        "over 4 connections; in brackets the least and the most.",
+        f"{platform.python_version()}. Medians of {options.rounds} rounds of {options.mails} "
+        "messages over 4 connections; in brackets the least and the most.",
         "",
         "| Ratio or difference | Measured | Asked |",
         "|---|---|---|",
         *(f"| {what} | {figure} | {wanted} |" for what, figure, wanted in asked),
         "",
-        "| Round trip | Way | Mails a second | CPU a mail, ms | Latency, ms | with a new one |",
+        "| Round trip | Way | Messages a second | CPU of one, ms | Latency, ms | with a new one |",
         "|---|---|---|---|---|---|",
     ]
     for round_trip, done in rounds.items():
@@ -235,7 +234,7 @@ def report(
             lines.append(f"| {round_trip} ms | {way} | {' | '.join(cells)} |")
     lines += [
         "",
-        "| Web process | p50 of a page, ms | RSS, MB | Mails sent meanwhile, a second |",
+        "| Web process | p50 of a page, ms | RSS, MB | Messages sent meanwhile, a second |",
         "|---|---|---|---|",
         *(
             f"| {name} | {each['p50_ms']:.1f} | {each['rss_mb']:.1f} | {each['mails']:.0f} |"
