@@ -1,8 +1,11 @@
 """Middleware for every request and every page of this site."""
 
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import translation
@@ -26,25 +29,15 @@ POLICY = "; ".join(
     ]
 )
 
+# As Django makes them.
+SESSION_KEY = re.compile("[a-z0-9]{32}")
+
 
 def answer_probes(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
     """/healthz, before everything else: probes use internal names, without https or a session."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         return healthz(request) if request.path_info == "/healthz" else get_response(request)
-
-    return middleware
-
-
-def read_as_utf8(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
-    """Decodes forms as UTF-8, whatever charset a request declares.
-
-    Others ("utf-7") can produce half a surrogate pair, which no page can be encoded with.
-    """
-
-    def middleware(request: HttpRequest) -> HttpResponse:
-        request.encoding = "utf-8"
-        return get_response(request)
 
     return middleware
 
@@ -56,6 +49,25 @@ def page_policy(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
         response = get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
+
+    return middleware
+
+
+def read_plainly(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
+    """Reads a request so that no page and no database stumbles over what it holds.
+
+    Forms are UTF-8, whatever charset is declared: others ("utf-7") can produce half a surrogate
+    pair, which no page can be encoded with. A NUL, which PostgreSQL refuses, is no part of a
+    query; and a session key that cannot be ours is none.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        request.encoding = "utf-8"
+        if "%00" in request.META.get("QUERY_STRING", ""):
+            raise BadRequest("a NUL in the query")
+        if not SESSION_KEY.fullmatch(request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")):
+            request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
+        return get_response(request)
 
     return middleware
 

@@ -47,9 +47,9 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "cs_web.middleware.answer_probes",
-    "cs_web.middleware.read_as_utf8",
     "django.middleware.security.SecurityMiddleware",
     "cs_web.middleware.page_policy",
+    "cs_web.middleware.read_plainly",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

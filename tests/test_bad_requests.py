@@ -3,6 +3,7 @@
 import re
 import urllib.parse
 from itertools import product
+from typing import Any
 
 import pytest
 from django.test import Client, override_settings
@@ -181,6 +182,22 @@ def test_a_forged_cookie_is_nobody(browser: Client, alice: User, name: str, valu
         assert browser.get(path).status_code in (200, 403)
     assert not is_signed_in(browser)
     assert database() == before
+
+
+@pytest.mark.parametrize("key", ["\\000" * 32, "x" * 31, "X" * 32, "é" * 32, "a" * 33, "\0"])
+def test_a_session_key_that_cannot_be_ours_does_not_reach_the_database(
+    browser: Client, django_assert_num_queries: Any, key: str
+) -> None:
+    """PostgreSQL refuses a NUL: each such cookie was a 500, and a report to ADMINS."""
+    with django_assert_num_queries(0):
+        for path in ("/", "/users/login/"):
+            assert browser.get(path, headers={"cookie": f'sessionid="{key}"'}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/users/login/", "/nothing/", "/admin/users/user/"])
+def test_a_nul_in_a_query_is_refused(browser: Client, path: str) -> None:
+    for query in ("next=%00", "%00=1", "level=a%00b"):
+        assert browser.get(f"{path}?{query}").status_code == 400
 
 
 def test_a_claim_in_the_session_that_is_none_is_nobody(browser: Client, bob: User) -> None:
