@@ -275,27 +275,28 @@ if conf.https:
 if conf.TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+DEFAULT_EXCEPTION_REPORTER_FILTER = "cs_web.logs.NoCookies"
+TO_CONSOLE: dict[str, Any] = {"handlers": ["console"], "level": "INFO", "propagate": False}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"redact_tokens": {"()": "cs_web.logs.RedactTokens"}},
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {"one_line": {"()": "cs_web.logs.OneLine"}},
     "handlers": {
-        "console": {
-            "class": "logging.StreamHandler",
-            "formatter": "line",
-            "filters": ["redact_tokens"],
-        },
+        "console": {"class": "logging.StreamHandler", "formatter": "one_line"},
         "admins": {"class": "cs_web.logs.AdminReports", "level": "ERROR"},
     },
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
-        "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        "django": TO_CONSOLE,
         "django.request": {
             "handlers": ["console"] if DEBUG else ["console", "admins"],
             "level": "WARNING",
             "propagate": False,
         },
-        "django.server": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        "django.server": TO_CONSOLE,
+        # Instead of the handlers that these servers give them, which print what a stranger sent.
+        "uvicorn": TO_CONSOLE,
+        "uvicorn.error": TO_CONSOLE,
+        "uvicorn.access": TO_CONSOLE,
     },
 }

@@ -26,6 +26,7 @@ LEASE = timedelta(minutes=1)
 CRASHES_AT_MOST = 5  # claims in a row that ended in a crash or an unexpected error
 ERROR_MAX_LENGTH = 500
 SUBJECT_MAX_LENGTH = 200  # of a draft
+FAULT_MAX_LENGTH = 250
 
 
 class State(models.TextChoices):
@@ -228,6 +229,23 @@ class Draft(models.Model):
 
     def __str__(self) -> str:
         return f"draft of {self.mail_id}"
+
+
+class Report(models.Model):
+    """A fault of the site, of which ADMINS were notified: however often it comes, it is one row."""
+
+    fault = models.CharField(_("fault"), max_length=FAULT_MAX_LENGTH, unique=True)
+    times = models.PositiveIntegerField(_("how often"), default=0)
+    since = models.DateTimeField(_("since"), default=timezone.now)
+    last_at = models.DateTimeField(_("last seen"), default=timezone.now)
+    notified_at = models.DateTimeField(_("reported"), null=True)
+
+    class Meta:
+        verbose_name = _("fault of the site")
+        verbose_name_plural = _("faults of the site")
+
+    def __str__(self) -> str:
+        return self.fault
 
 
 class SuppressionQuerySet(models.QuerySet["Suppression"]):

@@ -17,10 +17,11 @@ from django.db import DatabaseError
 from django.test import Client
 from django.utils import timezone
 
+from cs_web.logs import BODY_MAX_LENGTH
 from mail import send_mail
 from mail.causes import Cause
 from mail.desk import adhoc
-from mail.models import Draft, Mail, State
+from mail.models import Draft, Mail, Report, State
 from mail.queue import delivering, posting
 from mail.transport import connection
 from tests.conftest import PASSWORD, deliver_all, registration
@@ -261,36 +262,75 @@ def test_a_long_address_of_a_broken_page_fits_into_the_draft(broken_site: Client
     assert [len(draft.subject) for draft in Draft.objects.all()] == [limit, limit]
 
 
-def test_two_errors_within_a_minute_are_both_reported(broken_site: Client) -> None:
-    """The second waits for its turn. Of any other letter it would be a duplicate."""
-    with time_machine.travel(timezone.now(), tick=False) as clock:
+def test_equal_errors_are_one_report_and_counted(broken_site: Client) -> None:
+    """Wherever and with whatever they were caused: a stranger chooses both."""
+    for number in range(20):
+        typed = registration(user_id=f"carol{number}")
+        assert broken_site.post(f"/users/register/?{number}", typed).status_code == 500
+    assert len(deliver_all()) == 2, "one to each admin"
+    report = Report.objects.get()
+    assert report.times == 20
+    assert "ZeroDivisionError" in report.fault
+    assert "test_adhoc.py" in report.fault
+
+
+def test_many_errors_of_one_kind_hide_no_other(
+    broken_site: Client, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """Once six reports had left, those of the rest of the day were dropped."""
+    settings.EMAIL_PER_ADDRESS_LIMIT = 2
+
+    def fail(*_: Any) -> None:
+        raise KeyError("another fault")
+
+    monkeypatch.setattr(accounts, "request_reset", fail)
+    with time_machine.travel(timezone.now(), tick=False):
+        for _ in range(10):
+            broken_site.post("/users/register/", registration())
+        deliver_all()
         for words in ("the disk is full", "the cache is away"):
             logging.getLogger("django.request").error(words)
-        clock.shift(1)
-        assert len(deliver_all()) == 2, "one to each admin"
-        waiting = Mail.objects.filter(letter="error_report", state=State.PENDING)
-        assert [mail.cause for mail in waiting] == [Cause.TURN] * 2
-        clock.shift(60)
-        assert len(deliver_all()) == 2
-    bodies = [str(letter.body) for letter in django_mail.outbox]
-    for words in ("the disk is full", "the cache is away"):
+        broken_site.post("/users/password/reset/", {"email": "a@example.com"})
+        bodies = [str(letter.body) for letter in deliver_all()]
+    for words in ("the disk is full", "the cache is away", "another fault"):
         assert len([body for body in bodies if words in body]) == 2
     assert not Draft.objects.exists()
 
 
-def test_a_page_that_breaks_for_everybody_does_not_fill_a_mailbox(
-    broken_site: Client, settings: Any
-) -> None:
-    settings.EMAIL_PER_ADDRESS_LIMIT = 2
+def test_an_error_that_goes_on_is_reported_again_with_its_count(broken_site: Client) -> None:
     with time_machine.travel(timezone.now(), tick=False) as clock:
-        for number in range(3):
-            logging.getLogger("django.request").error("error %s", number)
-            clock.shift(61)
+        for _ in range(4):
+            for _ in range(10):
+                broken_site.post("/users/register/", registration())
             deliver_all()
-    assert len(django_mail.outbox) == 2 * len(settings.ADMINS)
-    dropped = Mail.objects.filter(state=State.DROPPED)
-    assert [mail.cause for mail in dropped] == [Cause.LIMIT] * len(settings.ADMINS)
-    assert not Draft.objects.exists()
+            clock.shift(timedelta(hours=3, seconds=1))
+    assert len(django_mail.outbox) == 2 * 2
+    assert "This has happened 21 times since" in str(django_mail.outbox[-1].body)
+    assert "This has happened" not in str(django_mail.outbox[0].body)
+
+
+def test_a_report_that_cannot_be_queued_breaks_nothing_more(
+    broken_site: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adhoc, "post", lambda *_, **__: 1 / 0)
+    assert broken_site.post("/users/register/", registration()).status_code == 500
+    assert not Report.objects.exists(), "the next one is reported"
+
+
+def test_a_report_is_never_longer_than_a_message_should_be(broken_site: Client) -> None:
+    logging.getLogger("django.request").error("x" * 1_000_000)
+    assert {len(draft.body) for draft in Draft.objects.all()} == {BODY_MAX_LENGTH}
+
+
+def test_a_report_holds_no_cookie(broken_site: Client) -> None:
+    """A session's key, or the token of an opened link, is as good as a password."""
+    broken_site.cookies["sessionid"] = "k" * 32
+    broken_site.cookies["anything"] = "of-a-visitor"
+    broken_site.post("/users/register/", registration())
+    for draft in Draft.objects.all():
+        assert "sessionid" in draft.body
+        assert "kkkkkkkk" not in draft.body
+        assert "of-a-visitor" not in draft.body
 
 
 def test_without_admins_a_broken_page_posts_nothing(broken_site: Client, settings: Any) -> None:

@@ -1,5 +1,6 @@
 """Messages with a text of their own: an operator's (`mail.send_mail`), and error reports."""
 
+import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from email.utils import getaddresses
@@ -10,10 +11,18 @@ from django.core.exceptions import ValidationError
 from django.core.mail import BadHeaderError, EmailMultiAlternatives
 from django.core.validators import validate_email
 from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
 
-from mail.models import SUBJECT_MAX_LENGTH, Draft, Mail, Priority
-from mail.queue.letters import Outcome, Writer, add_sample, letter
+from mail.models import FAULT_MAX_LENGTH, SUBJECT_MAX_LENGTH, Draft, Mail, Priority, Report
+from mail.queue.letters import Writer, add_sample, letter
 from mail.queue.posting import post
+
+log = logging.getLogger(__name__)
+
+# The same fault, as long as it goes on. Not by address and day: one that a stranger can cause
+# would keep all others from being reported.
+REPORT_AGAIN_AFTER = timedelta(hours=6)
 
 
 def send_mail(
@@ -39,13 +48,35 @@ def send_mail(
     return len(recipient_list)
 
 
-def report_to_admins(subject: str, body: str) -> None:
-    """An error on its way to ADMINS. Never raises: something has gone wrong already."""
+def report_to_admins(subject: str, body: str, fault: str) -> None:
+    """An error on its way to ADMINS, or counted, if the same `fault` was reported lately.
+
+    Never raises: something has gone wrong already.
+    """
     recipients = [address for _, address in settings.ADMINS]
-    if recipients:
-        # The address of a page, which may be longer, is part of it.
-        subject = f"{settings.EMAIL_SUBJECT_PREFIX}{subject}"[:SUBJECT_MAX_LENGTH]
-        send_mail(subject, recipients, body, None, True, None, "error_report")
+    try:
+        with transaction.atomic():
+            report = _count(fault[:FAULT_MAX_LENGTH])
+            if not recipients or not report:
+                return
+            if report.times > 1:
+                since = report.since.isoformat(" ", "seconds")
+                body = f"This has happened {report.times} times since {since}.\n\n{body}"
+            # The address of a page, which may be longer, is part of it.
+            subject = f"{settings.EMAIL_SUBJECT_PREFIX}{subject}"[:SUBJECT_MAX_LENGTH]
+            send_mail(subject, recipients, body, None, False, None, "error_report")
+    except Exception as error:
+        log.error("an error report could not be queued: %s", error)
+
+
+def _count(fault: str) -> Report | None:
+    """One more of this fault; None unless it is time to report it."""
+    now = timezone.now()
+    Report.objects.get_or_create(fault=fault)
+    report = Report.objects.filter(fault=fault)
+    report.update(times=F("times") + 1, last_at=now)
+    quiet = Q(notified_at__isnull=True) | Q(notified_at__lte=now - REPORT_AGAIN_AFTER)
+    return report.get() if report.filter(quiet).update(notified_at=now) else None
 
 
 def _check(subject: str, recipient_list: Sequence[str], from_email: str | None) -> None:
@@ -80,9 +111,9 @@ def _written(draft: Draft, address: str) -> EmailMultiAlternatives:
     return message
 
 
-@letter(useful_for=timedelta(hours=72), priority=Priority.NOTICE, drafted=True)
-def error_report(mail: Mail) -> Writer | Outcome | None:
-    """To ADMINS. A page that breaks for everybody must not fill their mailboxes: `limited`."""
+@letter(useful_for=timedelta(hours=72), priority=Priority.NOTICE, limited=False, drafted=True)
+def error_report(mail: Mail) -> Writer | None:
+    """To ADMINS. A page that breaks for everybody does not fill their mailboxes: `_count`."""
     return adhoc(mail)
 
 

@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 from mail.desk import operations
 from mail.desk.mailbox import in_sandbox
 from mail.desk.trial import sample_names
-from mail.models import Attempt, Mail, State, Suppression
+from mail.models import Attempt, Mail, Report, State, Suppression
 from mail.queue.letters import letters, samples
 from mail.queue.posting import post_again
 
@@ -163,3 +163,9 @@ class SuppressionAdmin(ReadOnly, admin.ModelAdmin):
         actions = super().get_actions(request)
         actions.pop("delete_selected", None)  # the same under a name that says less
         return actions
+
+
+@admin.register(Report)
+class ReportAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ["fault", "times", "since", "last_at", "notified_at"]
+    ordering = ["-last_at"]

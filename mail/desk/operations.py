@@ -9,7 +9,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from mail.causes import Cause
-from mail.models import HANDED_OVER, Attempt, Mail, State
+from mail.models import HANDED_OVER, Attempt, Mail, Report, State
 from mail.queue.letters import letters
 
 OVERDUE_TOO_LONG = timedelta(minutes=5)
@@ -139,4 +139,5 @@ def prune(older_than: timedelta, progress: Callable[[int], None]) -> int:
         finished(older_than).filter(pk__in=pks).delete()
         deleted += len(pks)
         progress(deleted)
+    Report.objects.filter(last_at__lt=timezone.now() - older_than).delete()
     return deleted
