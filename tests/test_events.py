@@ -13,13 +13,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
 from django.utils import timezone
 from django_ses import utils
 
 from mail.api import suppress
 from mail.desk import operations
 from mail.models import Mail, State, Suppression
+from mail.urls import events
 from tests.conftest import deliver_all
 from users import accounts
 from users.models import User
@@ -187,6 +188,52 @@ def test_forged_events_change_nothing(
 def test_signed_rubbish_is_no_500(post: Callable[..., int], sent: Mail) -> None:
     for rubbish in ([], "x", 7, None, {"eventType": "Bounce"}, {"eventType": "Bounce", "mail": 3}):
         assert post(rubbish) in (200, 400)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Type": "Notification\n2026-11-21 CRITICAL mail.alarm: forged"},
+        {"Type": "x" * 100_000},
+        {"Type": ["Notification"]},
+        {"Type": {}},
+        {"TopicArn": "arn:aws:sns:x:1:y\nforged"},
+        {"TopicArn": [TOPIC]},
+        {"TopicArn": {}},
+        {"TopicArn": None},
+    ],
+)
+def test_what_is_not_from_our_topic_leaves_no_trace(
+    live_server: Any, post: Callable[..., int], caplog: Any, changes: dict[str, Any]
+) -> None:
+    message = {"Type": "Notification", "TopicArn": TOPIC, "Message": "{}", **changes}
+    assert raw(live_server, json.dumps(message).encode()) == 400
+    assert "forged" not in caplog.text
+    assert len(caplog.text) < 1000
+
+
+@pytest.mark.parametrize("size", [256 * 1024 + 1, 2_400_000, 3_000_000])
+def test_a_long_body_is_refused_unread(
+    live_server: Any, post: Callable[..., int], caplog: Any, size: int
+) -> None:
+    assert raw(live_server, b"x" * size) == 413
+    assert len(caplog.text) < 1000
+
+
+def test_a_body_without_a_length_is_refused_as_well(settings: Any) -> None:
+    """A server for ASGI has read it before Django sees it."""
+    settings.AWS_SNS_EVENT_TRUSTED_TOPIC_ARNS = [TOPIC]
+    request = RequestFactory().post("/mail/events/", b"x" * 300_000, content_type="text/plain")
+    _ = request.body
+    del request.META["CONTENT_LENGTH"]
+    assert events(request).status_code == 413
+
+
+@pytest.mark.parametrize("rubbish", [b"[" * 200_000, b'{"a":' * 40_000, b'{"Type": NaN}', b"1e999"])
+def test_rubbish_of_any_depth_is_no_500(
+    live_server: Any, post: Callable[..., int], rubbish: bytes
+) -> None:
+    assert raw(live_server, rubbish) == 400
 
 
 def test_a_strangers_topic_makes_us_fetch_nothing(

@@ -29,6 +29,9 @@ Event = dict[str, Any]
 # An event may be faster than our own UPDATE with the message's id; SNS then posts it again.
 OURS_FOLLOWS_WITHIN = timedelta(minutes=1)
 
+MAX_BYTES = 256 * 1024  # of an SNS message
+TYPES = ("Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation")
+
 
 class NotYet(Exception):
     """The message is too new for us to know its id."""
@@ -87,26 +90,37 @@ def _find(mail_obj: Event) -> Mail | None:
     return mail
 
 
+def _is_for_us(notification: Any) -> bool:
+    """Looked at first: what a stranger posts must neither be logged nor make us fetch a
+    certificate."""
+    return (
+        isinstance(notification, dict)
+        and notification.get("Type") in TYPES
+        and utils.verify_event_topic(notification)
+    )
+
+
 @method_decorator(csrf_exempt, name="dispatch")  # the signature says who posts
 class SESEvents(SESEventWebhookView):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            if not isinstance(json.loads(request.body), dict):
-                return HttpResponseBadRequest("An SNS message is a JSON object.")
+            # A server for ASGI may have read a body without a declared length.
+            declared = int(request.META.get("CONTENT_LENGTH") or 0)
+            if declared > MAX_BYTES or len(request.body) > MAX_BYTES:
+                return HttpResponse("The event is too long.", status=413)
+            if not _is_for_us(json.loads(request.body)):
+                return HttpResponseBadRequest("This is no SNS message of our topic.")
             return super().post(request, *args, **kwargs)  # type: ignore[no-any-return]
         except NotYet:
             return HttpResponse("The message is not known yet. Please post it again.", status=503)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             # Rubbish, before or inside the signature: never a 500 for what a stranger has posted.
             log.warning("an event could not be read: %s", type(error).__name__)
             return HttpResponseBadRequest("The event could not be read.")
 
     def verify_event_message(self, notification: Event) -> bool:
-        """The topic first: a stranger's post must not make us fetch a certificate."""
-        if not utils.verify_event_topic(notification):
-            return False
         verified = bool(super().verify_event_message(notification))
         # django-ses remembers a certificate that it could not fetch until the next restart.
         url = str(notification.get("SigningCertURL"))
