@@ -5,6 +5,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+# Which proxy is believed is said once, by TRUSTED_PROXIES, and read by Django. gunicorn would
+# believe any on this machine, also about SCRIPT_NAME and PATH_INFO as headers: these pass proxies
+# whose rules are about paths.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+
+# Of --access-logfile, which is off by default. Without the Referer.
+access_log_format = '%(h)s (%({x-forwarded-for}i)s) "%(r)s" %(s)s %(b)s %(M)sms "%(a)s"'
+
 
 def on_starting(server: Any) -> None:
     """A wrong configuration ends gunicorn here: with one message, and before the port is open.
@@ -16,3 +25,13 @@ def on_starting(server: Any) -> None:
     code = subprocess.call(command, cwd=Path(__file__).parent)
     if code:
         sys.exit(code)
+
+
+def post_worker_init(worker: Any) -> None:
+    """gunicorn's own logs hold what visitors send: they are written as the site's are."""
+    # Not above: workers would inherit the module, and a reload would not read the new one.
+    from cs_web.logs import OneLine
+
+    for log in (worker.log.error_log, worker.log.access_log):
+        for handler in log.handlers:
+            handler.setFormatter(OneLine())

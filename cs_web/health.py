@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from cs_web.proxies import watch
 from mail import api
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ def examine() -> Iterator[Finding]:
     engine = api.engine_named(settings.MAIL_ENGINE)
     trouble = engine.trouble()
     yield Finding("engine", not trouble, trouble or type(engine).__name__.lower())
+    if watch.trouble:  # no reason for a 503: what shows it came with a request
+        yield Finding("proxies", True, watch.trouble)
 
 
 def _overdue() -> Finding:

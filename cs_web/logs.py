@@ -23,16 +23,12 @@ IN_PATH = re.compile(rf"((?:activate|reset){SLASH}(?:(?!%2f)[^/\s])+{SLASH})[^/\
 TOKEN = re.compile(r"\b[0-9a-z]{1,13}(?:-|%2d)[0-9a-f]{32}\b", re.I)
 
 
-def redacted(text: str) -> str:
-    return TOKEN.sub("[token]", IN_PATH.sub(r"\1[token]", text))
-
-
 def plain(text: str, length: int = LINE_MAX_LENGTH) -> str:
     """One line without tokens, in which nothing can pass for another record or for a command of
     the terminal."""
     if len(text) > length:
         text = f"{text[:length]}… ({len(text)} characters)"
-    text = redacted(text)
+    text = TOKEN.sub("[token]", IN_PATH.sub(r"\1[token]", text))
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
@@ -66,7 +62,7 @@ class AdminReports(AdminEmailHandler):
     def send_mail(self, subject: Any, message: Any, *args: Any, **kwargs: Any) -> None:
         from mail import api  # logging is set up before models can be imported
 
-        body = redacted(message[:BODY_MAX_LENGTH])
+        body = "\n".join(plain(line) for line in message[:BODY_MAX_LENGTH].split("\n"))
         api.report_to_admins(plain(subject), body, self.fault)
 
 

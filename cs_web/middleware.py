@@ -12,6 +12,7 @@ from django.utils import translation
 from django.utils.cache import add_never_cache_headers
 
 from cs_web.health import healthz
+from cs_web.proxies import FORWARDED, watch
 
 # The Content-Security-Policy: what a page may load and do, and nothing more.
 POLICY = "; ".join(
@@ -58,10 +59,13 @@ def read_plainly(get_response: Callable[[HttpRequest], HttpResponse]) -> Callabl
 
     Forms are UTF-8, whatever charset is declared: others ("utf-7") can produce half a surrogate
     pair, which no page can be encoded with. A NUL, which PostgreSQL refuses, is no part of a
-    query; and a session key that cannot be ours is none.
+    query; and a session key that cannot be ours is none. It is also where a proxy is noticed that
+    is not trusted: before the redirect to https, which never ends behind one.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
+        if any(name in request.META for name in FORWARDED):
+            watch.look(request)
         request.encoding = "utf-8"
         if "%00" in request.META.get("QUERY_STRING", ""):
             raise BadRequest("a NUL in the query")

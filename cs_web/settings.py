@@ -47,9 +47,9 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "cs_web.middleware.answer_probes",
-    "django.middleware.security.SecurityMiddleware",
     "cs_web.middleware.page_policy",
     "cs_web.middleware.read_plainly",
+    "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

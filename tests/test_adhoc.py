@@ -319,7 +319,8 @@ def test_a_report_that_cannot_be_queued_breaks_nothing_more(
 
 def test_a_report_is_never_longer_than_a_message_should_be(broken_site: Client) -> None:
     logging.getLogger("django.request").error("x" * 1_000_000)
-    assert {len(draft.body) for draft in Draft.objects.all()} == {BODY_MAX_LENGTH}
+    assert all(100 < len(draft.body) <= BODY_MAX_LENGTH for draft in Draft.objects.all())
+    assert Draft.objects.count() == 2
 
 
 def test_a_report_holds_no_cookie(broken_site: Client) -> None:

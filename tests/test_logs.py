@@ -161,3 +161,17 @@ def test_django_and_the_server_write_by_it_too(name: str, monkeypatch: Any) -> N
     assert TOKEN not in written
     if name.startswith("uvicorn"):
         assert not theirs.getvalue()
+
+
+# nginx
+
+
+@pytest.mark.parametrize("spelling", [one for one in SPELLINGS if "MTIz" in one])
+def test_the_map_of_nginx_masks_a_token_too(spelling: str) -> None:
+    """nginx's expressions are PCRE, which means the same as Python's here."""
+    conf = (ROOT / "deploy/nginx.conf").read_text()
+    [(pattern, instead)] = re.findall(r'"~\*(\^.*\$)"\s+"(.*)";', conf)
+    found = re.match(pattern.replace("(?<", "(?P<"), f"GET {spelling.format(TOKEN)}", re.I)
+    assert found
+    names = re.compile(r"\$\{?(\w+)\}?")
+    assert TOKEN[-32:] not in names.sub(lambda name: found[name[1]], instead)

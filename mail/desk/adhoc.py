@@ -15,7 +15,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from mail.models import FAULT_MAX_LENGTH, SUBJECT_MAX_LENGTH, Draft, Mail, Priority, Report
-from mail.queue.letters import Writer, add_sample, letter
+from mail.queue.letters import Outcome, Writer, add_sample, letter
 from mail.queue.posting import post
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def _written(draft: Draft, address: str) -> EmailMultiAlternatives:
 
 
 @letter(useful_for=timedelta(hours=72), priority=Priority.NOTICE, limited=False, drafted=True)
-def error_report(mail: Mail) -> Writer | None:
+def error_report(mail: Mail) -> Writer | Outcome | None:
     """To ADMINS. A page that breaks for everybody does not fill their mailboxes: `_count`."""
     return adhoc(mail)
 
