@@ -259,6 +259,7 @@ CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 14 * 24 * 60 * 60
 # Not in a cookie of their own, which would lack the __Host- prefix of the others.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+LINK_COOKIE_NAME = "link_token"  # what a mailed link has opened (users.views.pages)
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
@@ -272,6 +273,8 @@ if conf.https:
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
     LANGUAGE_COOKIE_NAME = "__Host-language"
+    # It has a path of its own, which a __Host- cookie cannot.
+    LINK_COOKIE_NAME = "__Secure-link_token"
 if conf.TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone, translation
 
@@ -181,6 +182,52 @@ def test_the_token_leaves_the_address_and_the_page(browser: Client, bob: User) -
     assert token not in response.text
     assert token not in str(response.headers)
     assert token not in browser.get(f"/users/activate/{uid(bob)}/password/").text
+
+
+def test_opening_a_link_leaves_no_row_however_often(browser: Client, bob: User) -> None:
+    """2,746 times made 2,746 sessions, each with the token."""
+    for _ in range(20):
+        link = activation_link(bob)
+        Client().get(link, follow=True)
+        browser.get(link, follow=True)
+    assert not Session.objects.exists()
+
+
+def test_the_token_is_in_a_cookie_for_the_pages_of_this_link_alone(
+    browser: Client, bob: User
+) -> None:
+    browser.get(activation_link(bob))
+    [cookie] = browser.cookies.values()
+    assert cookie["path"] == f"/users/activate/{uid(bob)}/"
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Lax"
+    assert not cookie["max-age"], "it ends with the browser"
+
+
+def test_the_cookie_of_one_link_opens_no_other(
+    browser: Client, bob: User, cast: Callable[..., User]
+) -> None:
+    """A browser would not even send it."""
+    mallory = cast("mallory", "waiting")
+    browser.get(activation_link(mallory))
+    assert browser.get(f"/users/activate/{uid(bob)}/open/").status_code == 404
+    genuine = browser.cookies["link_token"].value
+    browser.get(activation_link(bob))
+    assert browser.get(f"/users/activate/{uid(bob)}/open/").status_code == 200
+    token = activation_link(bob).split("/")[-2]
+    for forged in (token, f"{token}:", f"{token}:1:x", f"{genuine}x", genuine, "\0", "é:é:é", ""):
+        browser.cookies["link_token"] = forged
+        assert browser.get(f"/users/activate/{uid(bob)}/open/").status_code == 404
+
+
+def test_the_cookie_ends_with_the_link(browser: Client, activation_page: str) -> None:
+    browser.post(activation_page, {"password": PASSWORD})
+    assert browser.cookies["link_token"].value == ""
+
+
+def test_the_cookie_ends_by_itself(browser: Client, activation_page: str, clock: Any) -> None:
+    clock(timezone.now() + 2 * ONE_DAY + timedelta(seconds=1))
+    assert browser.get(activation_page).status_code == 404
 
 
 def test_the_clean_address_is_worth_nothing_elsewhere(
@@ -375,6 +422,7 @@ def test_opening_a_link_leaves_whoever_is_signed_in_alone(
 
 
 def test_the_session_is_another_after_activation(browser: Client, activation_page: str) -> None:
+    browser.post("/users/register/", registration())
     before = browser.cookies["sessionid"].value
     browser.post(activation_page, {"password": PASSWORD})
     assert browser.cookies["sessionid"].value != before

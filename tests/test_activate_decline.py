@@ -4,10 +4,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.test import Client
 from django.utils import timezone
 
 from mail.models import State as MailState
+from mail.models import Suppression
 from tests.conftest import (
     PASSWORD,
     deliver_all,
@@ -79,3 +81,20 @@ def test_declining_twice_gets_the_plain_page(
 ) -> None:
     browser.post(f"/users/activate/{uid(bob)}/decline/")
     assert browser.post(f"/users/activate/{uid(bob)}/decline/").status_code == 404
+
+
+def test_declining_while_somebody_activates_says_nothing_that_is_not_so(
+    browser: Client, activation_page: str, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ "Cancelled", over an account that is active, and whose letters are then suppressed."""
+    decline = accounts.decline
+
+    def too_late(claim: User) -> None:
+        accounts.activate(User.objects.get(pk=claim.pk))
+        decline(claim)
+
+    monkeypatch.setattr(accounts, "decline", too_late)
+    assert browser.post(f"/users/activate/{uid(bob)}/decline/").status_code == 404
+    assert User.objects.get().is_active
+    assert not Suppression.objects.exists()
+    assert "we will not write to you" not in browser.get("/").text

@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.test import Client, override_settings
 from django.urls import URLPattern, reverse
 
@@ -213,6 +214,16 @@ def test_a_language_that_is_none_is_ignored(browser: Client, alice: User, langua
     browser.post("/users/language/", {"language": language, "next": "/"})
     assert browser.get("/", headers={"accept-language": language.strip("\0🐴")}).status_code == 200
     assert database() == before
+
+
+def test_a_visitor_who_only_looks_leaves_no_session(bob: User) -> None:
+    for path in [*every_path(bob), "/", "/nothing/", "/admin/", "/.well-known/change-password"]:
+        for method in ("get", "head", "options"):
+            getattr(Client(), method)(path, follow=True)
+    Client().post("/users/language/", {"language": "ko"})
+    Client().post("/users/logout/")
+    Client().post("/users/login/", {"username": "bob", "password": "wrong"})
+    assert not Session.objects.exists()
 
 
 # The Host of a request

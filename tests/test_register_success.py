@@ -18,7 +18,7 @@ from tests.conftest import (
     registration,
     sign_in,
 )
-from users import accounts
+from users import accounts, texts
 from users.models import User
 
 LATER = timedelta(hours=24, seconds=1)  # when a claim made now has expired
@@ -182,8 +182,25 @@ def test_cancelling_never_touches_an_activated_account(browser: Client) -> None:
     carol = accounts.activate(User.objects.get())
     before = database()
     assert browser.post("/users/register/cancel/").status_code == 403
-    accounts.cancel(carol)
+    with pytest.raises(accounts.LinkSpent):
+        accounts.cancel(carol)
     assert database() == before
+
+
+def test_cancelling_while_the_link_is_pressed_elsewhere_does_not_say_cancelled(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser.post("/users/register/", registration())
+    cancel = accounts.cancel
+
+    def too_late(claim: User) -> None:
+        accounts.activate(User.objects.get(pk=claim.pk))
+        cancel(claim)
+
+    monkeypatch.setattr(accounts, "cancel", too_late)
+    assert browser.post("/users/register/cancel/").status_code == 403
+    assert User.objects.get().is_active
+    assert str(texts.CANCELLED) not in browser.get("/").text
 
 
 @pytest.mark.parametrize("action", ["address", "resend", "cancel"])

@@ -76,8 +76,9 @@ def _lock(people: UserQuerySet) -> list[UUID]:
     return list(people.order_by("pk").select_for_update().values_list("pk", flat=True))
 
 
-def _delete(people: UserQuerySet) -> None:
-    User.objects.filter(pk__in=_lock(people)).delete()
+def _delete(people: UserQuerySet) -> bool:
+    """Whether there were any."""
+    return bool(User.objects.filter(pk__in=_lock(people)).delete()[0])
 
 
 def resend_activation(claim: User) -> None:
@@ -105,9 +106,11 @@ def correct_address(claim: User, email: str) -> None:
 
 
 def cancel(claim: User) -> None:
-    """Deletes a claim, with its user_id and its links. Never touches an activated account."""
+    """Deletes a claim, with its user_id and its links. Never touches an activated account: raises
+    LinkSpent if it has become one."""
     with transaction.atomic():
-        _delete(User.objects.waiting().filter(pk=claim.pk))
+        if not _delete(User.objects.waiting().filter(pk=claim.pk)):
+            raise LinkSpent
     log.info("cancelled %s", claim.pk)
 
 

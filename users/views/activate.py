@@ -15,7 +15,7 @@ from django.views.generic import FormView
 from users import accounts, texts, tokens, visitors
 from users.forms import ActivationForm, AddressForm, NewPasswordForm
 from users.models import User
-from users.views.pages import TOKEN_IN_SESSION, LinkPage, bad_link, person_in_link
+from users.views.pages import TOKEN_IN_COOKIE, LinkPage, bad_link, person_in_link
 
 
 class ActivationLink(LinkPage):
@@ -29,7 +29,7 @@ class ActivationLink(LinkPage):
         return person.is_waiting
 
     def refusal(
-        self, request: HttpRequest, uidb64: str, token: str = TOKEN_IN_SESSION
+        self, request: HttpRequest, uidb64: str, token: str = TOKEN_IN_COOKIE
     ) -> HttpResponseBase | None:
         if request.user.is_authenticated and request.user == person_in_link(uidb64):
             return redirect("home")  # a second click on a link that has been used
@@ -51,11 +51,10 @@ class ActivationLink(LinkPage):
 
     def welcome(self, user: User) -> HttpResponse:
         login(self.request, user)
-        self.forget_token()
         visitors.forget_claim(self.request)
         translation.activate(user.language)  # for the next page, and the message on it
         messages.success(self.request, texts.ACTIVATED)
-        return redirect("home")
+        return self.without_token(redirect("home"))
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
@@ -98,9 +97,12 @@ class ActivateDeclineView(ActivationLink):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, **kwargs: str) -> HttpResponse:
-        accounts.decline(self.person)
+        try:
+            accounts.decline(self.person)
+        except accounts.LinkSpent:  # activated in this moment
+            return bad_link(request)
         messages.success(request, texts.DECLINED)
-        return redirect("home")
+        return self.without_token(redirect("home"))
 
 
 class ActivateRenewView(ActivationLink):

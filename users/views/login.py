@@ -28,8 +28,10 @@ class LoginView(auth_views.LoginView):
 
 class LogoutView(auth_views.LogoutView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        was_signed_in = request.user.is_authenticated
         response = super().post(request, *args, **kwargs)
-        messages.success(request, texts.SIGNED_OUT)
+        if was_signed_in:  # or each such POST would leave a session with this message
+            messages.success(request, texts.SIGNED_OUT)
         return response
 
 

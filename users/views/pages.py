@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -14,16 +15,19 @@ from django.views.generic import View
 from users.models import User
 from users.tokens import is_genuine
 
-# Replaces the token in the URL, once the token is in the session.
-TOKEN_IN_SESSION = "open"  # noqa: S105
+# Replaces the token in the URL, once the token is in a cookie.
+TOKEN_IN_COOKIE = "open"  # noqa: S105
+# Seconds. Whoever has left the page open for longer than a link lives is still offered a new one.
+COOKIE_AGE = 2 * 24 * 60 * 60
 
 
 class LinkPage(View):
     """A page that a mailed link opens.
 
-    The token moves from the URL into the session before anything is shown. The page is then shown
-    while the token is genuine, the account is in the state that it was made for, and it has not
-    expired. Never cached, never indexed, and its URL is never sent to another site.
+    The token moves from the URL into a cookie before anything is shown: not into a session, which
+    would be a row for everybody who opens a link, however often. The page is then shown while the
+    token is genuine, the account is in the state that it was made for, and it has not expired.
+    Never cached, never indexed, and its URL is never sent to another site.
     """
 
     http_method_names = ["get", "head", "post", "options"]
@@ -49,25 +53,54 @@ class LinkPage(View):
         return response
 
     def refusal(
-        self, request: HttpRequest, uidb64: str, token: str = TOKEN_IN_SESSION
+        self, request: HttpRequest, uidb64: str, token: str = TOKEN_IN_COOKIE
     ) -> HttpResponseBase | None:
         """The response for somebody who may not see this page; None if they may."""
-        in_url = token != TOKEN_IN_SESSION
-        key = token if in_url else request.session.get(self.url_name)
+        in_url = token != TOKEN_IN_COOKIE
+        key = token if in_url else self.token_in_cookie(request, uidb64)
         person = person_in_link(uidb64)
         genuine = is_genuine(self.token_generator, person, key)
         if not (person and self.accepts(person) and genuine):
             return bad_link(request)
         if in_url:
-            request.session[self.url_name] = key
-            return redirect(self.url_name, uidb64, TOKEN_IN_SESSION)
+            return self.with_token(redirect(self.url_name, uidb64, TOKEN_IN_COOKIE), uidb64, token)
         if not self.accepts_expired and not self.token_generator.check_token(person, key):
             return expired_link(request, reverse(self.renew_url_name, args=[uidb64]))
         self.person = person
         return None
 
-    def forget_token(self) -> None:
-        self.request.session.pop(self.url_name, None)
+    def token_in_cookie(self, request: HttpRequest, uidb64: str) -> str | None:
+        return request.get_signed_cookie(
+            settings.LINK_COOKIE_NAME, None, salt=self.cookie_salt(uidb64), max_age=COOKIE_AGE
+        )
+
+    def with_token(self, response: HttpResponseBase, uidb64: str, token: str) -> HttpResponseBase:
+        """Until the browser is closed; the signature ends by itself."""
+        response.set_signed_cookie(
+            settings.LINK_COOKIE_NAME,
+            token,
+            salt=self.cookie_salt(uidb64),
+            path=self.cookie_path(uidb64),
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            samesite="Lax",
+        )
+        return response
+
+    def without_token(self, response: HttpResponse) -> HttpResponse:
+        path = self.cookie_path(self.kwargs["uidb64"])
+        response.delete_cookie(settings.LINK_COOKIE_NAME, path, samesite="Lax")
+        return response
+
+    def cookie_salt(self, uidb64: str) -> str:
+        """One cookie is good for one purpose and one person."""
+        return f"{self.url_name}/{uidb64}"
+
+    def cookie_path(self, uidb64: str) -> str:
+        """Of all pages of this link, and of no other."""
+        return reverse(self.url_name, args=[uidb64, TOKEN_IN_COOKIE]).removesuffix(
+            f"{TOKEN_IN_COOKIE}/"
+        )
 
 
 def person_in_link(uidb64: str) -> User | None:

@@ -57,8 +57,7 @@ class PasswordResetConfirmView(ResetLink, FormView):
             accounts.choose_password(self.person, form.cleaned_data["new_password1"])
         except accounts.LinkSpent:
             return bad_link(self.request)
-        self.forget_token()
-        return redirect("users:password_reset_done")
+        return self.without_token(redirect("users:password_reset_done"))
 
 
 class PasswordResetRenewView(ResetLink):

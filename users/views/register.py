@@ -88,7 +88,10 @@ def register_resend(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def register_cancel(request: HttpRequest) -> HttpResponse:
-    accounts.cancel(_claim(request))
+    try:
+        accounts.cancel(_claim(request))
+    except accounts.LinkSpent:  # activated in this moment
+        raise PermissionDenied(texts.NOT_YOUR_REGISTRATION) from None
     visitors.forget_claim(request)
     messages.success(request, texts.CANCELLED)
     return redirect("home")
