@@ -36,6 +36,7 @@ Service = Literal["naver", "gmail", "smtp", "ses", "console", "file"]
 EXAMPLES = {
     "SECRET_KEY": "a random text of 50 characters or more; "
     'python -c "import secrets; print(secrets.token_urlsafe(50))" prints one',
+    "SECRET_KEY_FALLBACKS": "the key before this one, for the 14 days that its sessions last",
     "DEBUG": "false",
     "SITE_URL": "https://cs.example.ac.kr",
     "ALLOWED_HOSTS": "cs.example.ac.kr,www.cs.example.ac.kr",
@@ -60,6 +61,10 @@ EXAMPLES = {
     "EMAIL_PER_ADDRESS_LIMIT": "6",
     "AWS_SNS_TOPIC_ARN": "arn:aws:sns:ap-northeast-2:123456789012:ses-events",
     "FORMS_PER_NETWORK_LIMIT": "60",
+    "SESSION_HOURS": "336",
+    "SESSION_IDLE_HOURS": "168",
+    "STAFF_SESSION_HOURS": "12",
+    "STAFF_SESSION_IDLE_HOURS": "1",
     "MAIL_ENGINE": "threads (or work, celery, the dotted path of an engine)",
     "CELERY_BROKER_URL": "amqp://cs_web:password@127.0.0.1:5672/cs_web, or redis://127.0.0.1:6379/1",
     "MAIL_THREADS": "4",
@@ -96,6 +101,7 @@ class Config(BaseModel):
 
     DEBUG: bool = False
     SECRET_KEY: str = Field(min_length=SECRET_KEY_MIN_CHARACTERS)
+    SECRET_KEY_FALLBACKS: Names = []
     SITE_URL: str = "http://127.0.0.1:8000"
     ALLOWED_HOSTS: Names = []
     TRUSTED_PROXIES: int = Field(0, ge=0, le=10)
@@ -125,6 +131,11 @@ class Config(BaseModel):
     EMAIL_DAILY_LIMIT: int | None = Field(None, ge=0)
     EMAIL_PER_ADDRESS_LIMIT: int = Field(6, ge=1, le=1000)
     FORMS_PER_NETWORK_LIMIT: int = Field(60, ge=1)
+
+    SESSION_HOURS: int = Field(14 * 24, ge=1)
+    SESSION_IDLE_HOURS: int = Field(7 * 24, ge=1)
+    STAFF_SESSION_HOURS: int = Field(12, ge=1)
+    STAFF_SESSION_IDLE_HOURS: int = Field(1, ge=1)
 
     MAIL_ENGINE: str = "threads"
     CELERY_BROKER_URL: str = ""
@@ -277,7 +288,16 @@ def _read(secrets_file: Path | None) -> dict[str, Any]:
 
 def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     """Values that are valid alone but not together: (name, what is wrong)."""
-    if not config.DEBUG:
+    if config.DEBUG:
+        public = [host for host in config.ALLOWED_HOSTS if not mail_conf.is_loopback(_bare(host))]
+        if not mail_conf.is_loopback(config.site_host):
+            yield "SITE_URL", "with DEBUG, which shows everybody's mail, it must be this machine's"
+        elif public:
+            what = (
+                "with DEBUG, which shows everybody's mail, only names of this machine are allowed"
+            )
+            yield "ALLOWED_HOSTS", what
+    else:
         if any(host.strip() == "*" for host in config.ALLOWED_HOSTS):
             yield "ALLOWED_HOSTS", "'*' lets anybody choose the host name of this site"
         if not config.https and not mail_conf.is_loopback(config.site_host):
@@ -286,12 +306,20 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
             yield "EMAIL_SERVICE", "is missing: without it no mail can leave"
     if len(set(config.SECRET_KEY)) < 5:
         yield "SECRET_KEY", "is not random"
+    if any(len(key) < SECRET_KEY_MIN_CHARACTERS for key in config.SECRET_KEY_FALLBACKS):
+        what = f"has a key of less than {SECRET_KEY_MIN_CHARACTERS} characters"
+        yield "SECRET_KEY_FALLBACKS", what
     if config.MAIL_ENGINE == "celery" and not config.CELERY_BROKER_URL:
         yield "CELERY_BROKER_URL", "is missing: MAIL_ENGINE=celery needs a broker"
     if config.EMAIL_SERVICE:
         for found in mail_conf.findings(config):
             if found.is_error:
                 yield found.name, found.what
+
+
+def _bare(host: str) -> str:
+    """Without the brackets of an IPv6 address; the domain, where all names below it are meant."""
+    return host.strip().strip("[]").removeprefix(".")
 
 
 def _explain(name: str, detail: Any) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from django.conf import settings
+from django.contrib.auth import logout
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -13,6 +14,7 @@ from django.utils.cache import add_never_cache_headers
 
 from cs_web.health import healthz
 from cs_web.proxies import FORWARDED, watch
+from cs_web.sessions import keep
 
 # The Content-Security-Policy: what a page may load and do, and nothing more.
 POLICY = "; ".join(
@@ -77,19 +79,23 @@ def read_plainly(get_response: Callable[[HttpRequest], HttpResponse]) -> Callabl
 
 
 def personal(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
-    """Uses the language of whoever is signed in, and keeps their pages and the responses to forms
-    out of the browser's cache.
+    """Uses the language of whoever is signed in, ends their session in time, and keeps their pages
+    and the responses to forms out of the browser's cache.
 
     Runs after LocaleMiddleware, whose choice (cookie, then browser) applies to everybody else.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
         # request.user reads the session from the database: not needed without a session cookie.
+        if request.session.session_key and request.user.is_authenticated and not keep(request):
+            logout(request)
         if request.session.session_key and request.user.is_authenticated:
             translation.activate(request.user.language)
             request.LANGUAGE_CODE = translation.get_language()
         response = get_response(request)
         signed_in = request.session.session_key and request.user.is_authenticated
+        if signed_in:
+            keep(request)  # it may have begun with this request
         if signed_in or request.method == "POST":
             add_never_cache_headers(response)
         return response

@@ -1,5 +1,6 @@
 """Django's settings. What an operator may choose comes from `config`; the rest is decided here."""
 
+import os
 import ssl
 import sys
 from pathlib import Path
@@ -20,12 +21,16 @@ except config.ConfigurationError as error:
     # The reader is an operator, not a programmer: the message is all they need.
     sys.exit(f"\n{error}\n")
 
+# Whatever this process writes (the database, mail in development) is not for everybody who has an
+# account on the machine.
+os.umask(0o027 | os.umask(0o027))
 VAR_DIR.mkdir(exist_ok=True)
 
 # The site
 
 DEBUG = conf.DEBUG
 SECRET_KEY = conf.SECRET_KEY
+SECRET_KEY_FALLBACKS = conf.SECRET_KEY_FALLBACKS
 SITE_URL = conf.SITE_URL
 ALLOWED_HOSTS = conf.ALLOWED_HOSTS
 ADMINS = conf.ADMINS
@@ -256,7 +261,11 @@ STORAGES = {
 TRUSTED_PROXIES = conf.TRUSTED_PROXIES
 CSRF_FAILURE_VIEW = "users.views.errors.csrf_failure"
 CSRF_COOKIE_HTTPONLY = True
-SESSION_COOKIE_AGE = 14 * 24 * 60 * 60
+# The ends of a session are in cs_web.sessions; this is for browsers that are not signed in.
+SESSION_COOKIE_AGE = conf.SESSION_HOURS * 60 * 60
+SESSION_HOURS, SESSION_IDLE_HOURS = conf.SESSION_HOURS, conf.SESSION_IDLE_HOURS
+STAFF_SESSION_HOURS = conf.STAFF_SESSION_HOURS
+STAFF_SESSION_IDLE_HOURS = conf.STAFF_SESSION_IDLE_HOURS
 # Not in a cookie of their own, which would lack the __Host- prefix of the others.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 LINK_COOKIE_NAME = "link_token"  # what a mailed link has opened (users.views.pages)

@@ -91,8 +91,9 @@ def test_a_whole_login_and_a_sender_of_ones_own_stay_as_they_are() -> None:
 
 
 OTHER_VALUES: dict[str, tuple[str, Any]] = {
-    "DEBUG": ("yes", True),
+    "DEBUG": ("no", False),
     "SECRET_KEY": ("k3y" * 9 + "-another" * 5, "k3y" * 9 + "-another" * 5),
+    "SECRET_KEY_FALLBACKS": (f"{'k3y' * 20}, {'4' * 60}", ["k3y" * 20, "4" * 60]),
     "SITE_URL": ("HTTPS://CS.example.ac.kr/", "https://cs.example.ac.kr"),
     "ALLOWED_HOSTS": ("a.example.com, b.example.com", ["a.example.com", "b.example.com"]),
     "TRUSTED_PROXIES": ("2", 2),
@@ -103,6 +104,10 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "EMAIL_DAILY_LIMIT": ("1000", 1000),
     "EMAIL_PER_ADDRESS_LIMIT": ("3", 3),
     "FORMS_PER_NETWORK_LIMIT": ("100", 100),
+    "SESSION_HOURS": ("24", 24),
+    "SESSION_IDLE_HOURS": ("2", 2),
+    "STAFF_SESSION_HOURS": ("8", 8),
+    "STAFF_SESSION_IDLE_HOURS": ("2", 2),
     "EMAIL_REPLY_TO": ("office@cs.example.ac.kr", "office@cs.example.ac.kr"),
     "AWS_SNS_TOPIC_ARN": (
         "arn:aws:sns:ap-northeast-2:123456789012:ses",
@@ -330,10 +335,30 @@ def test_plain_http_is_fine_where_it_does_not_leave_the_machine(url: str) -> Non
     assert read(SITE_URL=url).https is False
 
 
-def test_debug_may_be_seen_from_other_machines() -> None:
-    conf = read(DEBUG="true", SITE_URL="http://192.168.0.7:8000", ALLOWED_HOSTS="*")
-    assert "*" in conf.ALLOWED_HOSTS
-    assert "192.168.0.7" in conf.ALLOWED_HOSTS
+@pytest.mark.parametrize(
+    "url", ["http://192.168.0.7:8000", "https://cs.example.ac.kr", "http://[2001:db8::1]:8000"]
+)
+def test_debug_is_refused_where_others_can_see_it(url: str) -> None:
+    """/mailbox/ shows every link to everybody, and an error page the settings."""
+    assert "\n  SITE_URL: with DEBUG" in report(DEBUG="true", SITE_URL=url)
+
+
+@pytest.mark.parametrize("host", ["*", "cs.example.ac.kr", "192.168.0.7", "localhost,.example.kr"])
+def test_debug_answers_to_no_public_name(host: str) -> None:
+    assert "\n  ALLOWED_HOSTS: with DEBUG" in report(DEBUG="true", ALLOWED_HOSTS=host)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://localhost:8443", "http://[::1]:8000", "http://cs.localhost:8000"]
+)
+def test_debug_is_fine_on_the_machine_itself(url: str) -> None:
+    assert read(DEBUG="true", SITE_URL=url, ALLOWED_HOSTS=".localhost,[::1]").DEBUG
+
+
+def test_a_fallback_key_is_as_long_as_the_key_and_never_repeated() -> None:
+    said = report(SECRET_KEY_FALLBACKS=f"{secrets.token_urlsafe(50)},too-short-a-key")
+    assert "\n  SECRET_KEY_FALLBACKS: has a key of less than 50 characters" in said
+    assert "too-short-a-key" not in said
 
 
 def test_the_host_of_site_url_is_allowed_without_saying_so() -> None:
@@ -388,7 +413,7 @@ def test_a_report_never_repeats_a_secret(name: str, value: Any, secrets_json: An
 
 
 LITERAL = set(EXAMPLES) - {"SECRET_KEY", "EMAIL_SERVICE", "LANGUAGE_CODE", "AWS_ACCESS_KEY_ID"}
-LITERAL -= {"MAIL_ENGINE"}
+LITERAL -= {"MAIL_ENGINE", "SECRET_KEY_FALLBACKS"}
 
 
 def test_the_example_of_a_report_is_itself_right() -> None:

@@ -19,7 +19,15 @@ from django.utils import timezone
 from cs_web.middleware import POLICY
 from mail.models import Mail
 from mail.transport.faults import explain
-from tests.conftest import PASSWORD, deliver_all, registration, sign_in
+from tests.conftest import (
+    NEW_PASSWORD,
+    PASSWORD,
+    deliver_all,
+    open_link,
+    registration,
+    reset_link,
+    sign_in,
+)
 from users import accounts
 from users.models import User
 
@@ -138,13 +146,95 @@ def test_a_broken_page_says_nothing_of_what_broke(
 # Sessions
 
 
-def test_a_session_ends_after_fourteen_days(browser: Client, alice: User) -> None:
+@pytest.fixture
+def staff(alice: User) -> User:
+    User.objects.filter(pk=alice.pk).update(is_staff=True, is_superuser=True)
+    return alice
+
+
+def hours_until_the_end(browser: Client, every: timedelta, path: str = "/") -> float:
+    """How long somebody stays signed in who does something so often."""
+    sign_in(browser, "alice")
     with time_machine.travel(timezone.now(), tick=False) as clock:
-        sign_in(browser, "alice")
-        clock.shift(timedelta(days=13))
+        passed = timedelta(0)
+        while passed < timedelta(days=30):
+            clock.shift(every)
+            passed += every
+            if not browser.get(path).wsgi_request.user.is_authenticated:
+                break
+    return passed / timedelta(hours=1)
+
+
+def test_a_session_ends_after_fourteen_days_however_it_is_used(
+    browser: Client, alice: User
+) -> None:
+    assert hours_until_the_end(browser, timedelta(hours=24)) == 14 * 24
+
+
+def test_a_session_that_is_not_used_ends_after_seven_days(browser: Client, alice: User) -> None:
+    assert hours_until_the_end(browser, timedelta(days=6.5)) > 7 * 24
+    assert hours_until_the_end(browser, timedelta(days=7)) == 7 * 24
+
+
+def test_staff_signs_in_every_day_and_after_every_pause(browser: Client, staff: User) -> None:
+    assert hours_until_the_end(browser, timedelta(minutes=30), "/admin/") == 12
+    assert hours_until_the_end(browser, timedelta(hours=1), "/admin/") == 1
+
+
+def test_an_action_in_the_admin_does_not_extend_a_session(browser: Client, staff: User) -> None:
+    """Each leaves a message, which is saved with the session."""
+    sign_in(browser, "alice")
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for _ in range(23):
+            clock.shift(timedelta(minutes=30))
+            action = {"action": "send_reset", "_selected_action": [str(staff.pk)]}
+            assert browser.post("/admin/users/user/", action).status_code == 302
+        clock.shift(timedelta(minutes=31))
+        assert "/users/login/" in browser.get("/admin/", follow=True).redirect_chain[-1][0]
+        assert "sessionid" not in browser.cookies or not browser.cookies["sessionid"].value
+
+
+def test_who_becomes_staff_has_the_session_of_staff_at_once(browser: Client, alice: User) -> None:
+    sign_in(browser, "alice")
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        clock.shift(timedelta(hours=13))
         assert browser.get("/").wsgi_request.user.is_authenticated
-        clock.shift(timedelta(days=1, seconds=1))
+        User.objects.filter(pk=alice.pk).update(is_staff=True)
         assert not browser.get("/").wsgi_request.user.is_authenticated
+
+
+def test_a_new_password_does_not_extend_a_session(browser: Client, alice: User) -> None:
+    sign_in(browser, "alice")
+    typed = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for _ in range(3):
+            clock.shift(timedelta(days=4))
+            assert browser.get("/").wsgi_request.user.is_authenticated
+        browser.post("/users/password/change/", {"old_password": PASSWORD, **typed})
+        assert browser.get("/").wsgi_request.user.is_authenticated
+        clock.shift(timedelta(days=2))
+        assert not browser.get("/").wsgi_request.user.is_authenticated
+
+
+def test_a_session_is_not_written_at_each_request(
+    browser: Client, alice: User, django_assert_num_queries: Any
+) -> None:
+    sign_in(browser, "alice")
+    browser.get("/")
+    with django_assert_num_queries(2):  # the session, the person
+        browser.get("/")
+
+
+def test_sessions_and_links_survive_a_change_of_the_key(
+    browser: Client, other_browser: Client, alice: User, settings: Any
+) -> None:
+    sign_in(browser, "alice")
+    alice.refresh_from_db()
+    page = open_link(other_browser, reset_link(alice))
+    before = settings.SECRET_KEY
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another" * 10, [before]
+    assert browser.get("/").wsgi_request.user.is_authenticated
+    assert other_browser.get(page).status_code == 200
 
 
 # The log
