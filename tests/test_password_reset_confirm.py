@@ -102,13 +102,12 @@ def disable_and_enable(person: User) -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        use,
         lambda person: accounts.choose_password(person, NEW_PASSWORD),
         lambda person: accounts.choose_password(person, PASSWORD),
         accounts.disable,
         disable_and_enable,
     ],
-    ids=["sign-in", "change", "reset to the same", "disable", "disable and enable"],
+    ids=["change", "reset to the same", "disable", "disable and enable"],
 )
 def test_it_dies_with_the_state_that_it_was_made_for(
     browser: Client, other_browser: Client, alice: User, event: Callable[[User], Any]
@@ -121,6 +120,17 @@ def test_it_dies_with_the_state_that_it_was_made_for(
     assert browser.get(clean).status_code == 404, "opened already"
     assert browser.post(clean, CHOSEN).status_code == 404
     assert database() == before
+
+
+def test_whoever_knows_the_old_password_cannot_end_it_by_signing_in(
+    browser: Client, other_browser: Client, alice: User
+) -> None:
+    link = reset_link(alice)
+    clean = open_link(browser, link)
+    sign_in(other_browser, "alice")
+    assert is_signed_in(other_browser)
+    assert browser.post(clean, CHOSEN).status_code == 302
+    assert not is_signed_in(other_browser)
 
 
 def test_it_works_for_half_an_hour(browser: Client, alice: User, clock: Any) -> None:
