@@ -65,6 +65,7 @@ EXAMPLES = {
     "SESSION_IDLE_HOURS": "168",
     "STAFF_SESSION_HOURS": "12",
     "STAFF_SESSION_IDLE_HOURS": "1",
+    "SIGN_INS_PER_NETWORK_LIMIT": "60",
     "MAIL_ENGINE": "threads (or work, celery, the dotted path of an engine)",
     "CELERY_BROKER_URL": "amqp://cs_web:password@127.0.0.1:5672/cs_web, or redis://127.0.0.1:6379/1",
     "MAIL_THREADS": "4",
@@ -131,6 +132,7 @@ class Config(BaseModel):
     EMAIL_DAILY_LIMIT: int | None = Field(None, ge=0)
     EMAIL_PER_ADDRESS_LIMIT: int = Field(6, ge=1, le=1000)
     FORMS_PER_NETWORK_LIMIT: int = Field(60, ge=1)
+    SIGN_INS_PER_NETWORK_LIMIT: int = Field(60, ge=1)
 
     SESSION_HOURS: int = Field(14 * 24, ge=1)
     SESSION_IDLE_HOURS: int = Field(7 * 24, ge=1)

@@ -118,6 +118,7 @@ else:
 
 AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["users.backends.UserIdOrAddressBackend"]
+PASSWORD_HASHERS = ["users.hashing.Argon2", "users.hashing.PBKDF2"]  # the second for old hashes
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {
@@ -130,6 +131,8 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "users:login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "home"
+SIGN_INS_PER_NETWORK_LIMIT = conf.SIGN_INS_PER_NETWORK_LIMIT  # wrong passwords, in an hour
+DEVICE_COOKIE_NAME = "device"
 
 # Lifetimes of links, in seconds. Django's default_token_generator reads PASSWORD_RESET_TIMEOUT.
 PASSWORD_RESET_TIMEOUT = ACTIVATION_TIMEOUT = 24 * 60 * 60
@@ -284,6 +287,7 @@ if conf.https:
     LANGUAGE_COOKIE_NAME = "__Host-language"
     # It has a path of its own, which a __Host- cookie cannot.
     LINK_COOKIE_NAME = "__Secure-link_token"
+    DEVICE_COOKIE_NAME = "__Host-device"
 if conf.TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 

@@ -108,6 +108,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "SESSION_IDLE_HOURS": ("2", 2),
     "STAFF_SESSION_HOURS": ("8", 8),
     "STAFF_SESSION_IDLE_HOURS": ("2", 2),
+    "SIGN_INS_PER_NETWORK_LIMIT": ("100", 100),
     "EMAIL_REPLY_TO": ("office@cs.example.ac.kr", "office@cs.example.ac.kr"),
     "AWS_SNS_TOPIC_ARN": (
         "arn:aws:sns:ap-northeast-2:123456789012:ses",

@@ -114,7 +114,7 @@ def test_cookies_are_for_us_alone(browser: Client, alice: User) -> None:
     browser.get("/users/login/")
     sign_in(browser, "alice")
     browser.post("/users/language/", {"language": "ko"})
-    assert set(browser.cookies) == {"csrftoken", "sessionid", "django_language"}
+    assert set(browser.cookies) == {"csrftoken", "sessionid", "django_language", "device"}
     for cookie in browser.cookies.values():
         assert cookie["httponly"], cookie.key
         assert cookie["samesite"] == "Lax", cookie.key

@@ -16,7 +16,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from mail import api
-from users import identity
+from users import hashing, identity
 from users.models import Level, State, User, UserQuerySet, claim_end
 
 log = logging.getLogger(__name__)
@@ -159,7 +159,8 @@ def activate(claim: User, new_password: str | None = None) -> User:
     """
     changes = {"is_active": True, "activated_at": timezone.now()}
     if new_password is not None:
-        claim.set_password(new_password)
+        with hashing.room(hashing.PATIENCE_OF_THE_PROVEN):
+            claim.set_password(new_password)
         changes["password"] = claim.password
     try:
         with transaction.atomic():
@@ -190,7 +191,8 @@ def choose_password(user: User, new_password: str) -> User:
     meanwhile.
     """
     old_hash = user.password
-    user.set_password(new_password)
+    with hashing.room(hashing.PATIENCE_OF_THE_PROVEN):
+        user.set_password(new_password)
     with transaction.atomic():
         # Filters by the old hash: of two uses of one link, one wins.
         unchanged = User.objects.filter(pk=user.pk, is_active=True, password=old_hash)
@@ -199,6 +201,21 @@ def choose_password(user: User, new_password: str) -> User:
         api.post("password_change", user=user)
     log.info("new password for %s", user.pk)
     return user
+
+
+def renew_hash(user: User, password: str) -> None:
+    """After a sign-in: replaces a hash from before the present hasher.
+
+    It is part of the hash of a session, so the other browsers of this person are signed out, once.
+    """
+    old_hash = user.password
+    if hashing.is_current(old_hash):
+        return
+    with hashing.room(hashing.PATIENCE_OF_THE_PROVEN):
+        user.set_password(password)
+    # Not where it has changed meanwhile: the old password must not come back.
+    if not User.objects.filter(pk=user.pk, password=old_hash).update(password=user.password):
+        user.password = old_hash
 
 
 # By staff

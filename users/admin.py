@@ -10,12 +10,16 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from mail import api
-from users import accounts
+from users import accounts, guard
 from users.models import ACTIVE, DISABLED, WAITING, State, User
+
+FAILURES_SHOWN = 30  # lines, each a day and a network
 
 admin.site.site_header = admin.site.site_title = _("Department of Computer Science and Engineering")
 admin.site.unregister(Group)  # levels say who somebody is; groups would say it twice
@@ -72,6 +76,7 @@ class UserAdmin(admin.ModelAdmin):
                     "claim_expires_at",
                     "activated_at",
                     "last_login",
+                    "failed_sign_ins",
                 ]
             },
         ),
@@ -88,6 +93,7 @@ class UserAdmin(admin.ModelAdmin):
         "claim_expires_at",
         "activated_at",
         "last_login",
+        "failed_sign_ins",
     ]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
@@ -98,6 +104,12 @@ class UserAdmin(admin.ModelAdmin):
     def mail_trouble(self, user: User) -> str:
         reason = api.suppression_of(user.email)
         return str(reason.label) if reason else "-"
+
+    @admin.display(description=_("failed sign-ins, last 7 days"))
+    def failed_sign_ins(self, user: User) -> str:
+        rows = guard.failures_of(user).exclude(network="")[:FAILURES_SHOWN]
+        lines = [(row.day, row.times, row.network) for row in rows]
+        return format_html_join(mark_safe("<br>"), "{}: {} × {}", lines) or "-"
 
     @admin.display(description=_("state"))
     def state(self, user: User) -> str:

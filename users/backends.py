@@ -1,13 +1,20 @@
-"""Authentication: one account and one password check, whatever was typed."""
+"""Authentication: whatever was typed and whoever has it, as many hashes for everybody."""
 
+from itertools import chain, zip_longest
 from typing import Any
 
+from django.contrib.auth import hashers
 from django.contrib.auth.backends import ModelBackend
-from django.db.models import F
 from django.http import HttpRequest
 
-from users import identity
+from users import guard, identity, passwords, visitors
 from users.models import User
+
+# How many are tried for an address: its owner, the claim of this browser, and of the other claims
+# the two oldest and the two newest in turn, as far as there is room. A stranger who wants to crowd
+# somebody out must have been there before and come after, and even then the ID works. Every try is
+# a hash, and everybody who types an address pays for all four.
+TRIED_AT_AN_ADDRESS = 4
 
 
 class UserIdOrAddressBackend(ModelBackend):
@@ -23,17 +30,19 @@ class UserIdOrAddressBackend(ModelBackend):
         request: HttpRequest | None,
         username: str | None = None,
         password: str | None = None,
+        proven: bool = False,
         **kwargs: Any,
     ) -> User | None:
+        """`proven`: the caller has shown in another way whose account it is (see `users.guard`)."""
         username = username or kwargs.get(User.USERNAME_FIELD)
         if not username or password is None:
             return None
-        user = find(username)
-        if user is None:
-            User().set_password(password)  # as slow as a check, so the timing reveals nothing
-            return None
-        correct = user.check_password(password)
-        return user if correct and self.user_can_authenticate(user) else None
+        with guard.guess(request, username, proven=proven) as guess:
+            people, tries = find(username, request)
+            right = _check(people, password, tries)
+            user = next((one for one in right if self.user_can_authenticate(one)), None)
+            guess.right = user is not None
+        return user
 
     def user_can_authenticate(self, user: Any) -> bool:
         return bool(user.is_active or user.is_waiting)
@@ -43,10 +52,32 @@ class UserIdOrAddressBackend(ModelBackend):
         return user if isinstance(user, User) and user.is_active else None
 
 
-def find(typed: str) -> User | None:
-    """The account that is meant. An address means its owner, else the newest claim to it."""
+def find(typed: str, request: HttpRequest | None = None) -> tuple[list[User], int]:
+    """Who may be meant, and how many hashes an answer takes."""
     if "@" not in typed:
-        return User.objects.named(identity.find_user_id(typed)).first()
-    owner_first = F("activated_at").asc(nulls_last=True)
-    people = User.objects.at_address(identity.find_address(typed))
-    return people.order_by(owner_first, "-created_at").first()
+        return list(User.objects.named(identity.find_user_id(typed))[:1]), 1
+    here = User.objects.at_address(identity.find_address(typed))
+    claims = here.waiting()
+    own = visitors.claim_of(request, include_expired=True) if request else None
+    owner = here.filter(activated_at__isnull=False)[:1]
+    ours = claims.filter(pk=own.pk) if own else claims.none()
+    oldest, newest = claims.order_by("created_at")[:2], claims.order_by("-created_at")[:2]
+    others = chain.from_iterable(zip_longest(newest, oldest))
+    people = dict.fromkeys(person for person in [*owner, *ours, *others] if person)
+    return list(people)[:TRIED_AT_AN_ADDRESS], TRIED_AT_AN_ADDRESS
+
+
+def _check(people: list[User], password: str, tries: int) -> list[User]:
+    """Those whose password it is, after as many hashes of each hasher for everybody.
+
+    As long as somebody's hash is from an older and slower hasher, everybody pays for one of these.
+    """
+    right = [person for person in people if person.check_password(password)]
+    older = {f"{hasher.algorithm}$": hasher for hasher in hashers.get_hashers()[1:]}
+    old = [mark for mark in older for person in people if person.password.startswith(mark)]
+    for _ in range(tries - len(people) + len(old)):
+        User().set_password(password)
+    for mark, hasher in older.items():
+        if mark not in old and User.objects.filter(password__startswith=mark).exists():
+            hasher.encode(passwords.normalized(password), hasher.salt())
+    return right

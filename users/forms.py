@@ -3,8 +3,10 @@
 from typing import Any
 
 from django import forms
+from django.contrib.auth import authenticate
 from django.contrib.auth import forms as auth_forms
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
@@ -139,14 +141,16 @@ class ActivationForm(forms.Form):
 
     password = PasswordField()
 
-    def __init__(self, claim: User, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, claim: User, *args: Any, request: HttpRequest | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.claim = claim
+        self.claim, self.request = claim, request
 
     @sensitive_variables()
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
-        if not self.claim.check_password(password):
+        if not is_password_of(self.claim, password, self.request):
             raise ValidationError(texts.PASSWORD_WRONG, code="password_wrong")
         return password
 
@@ -160,6 +164,21 @@ class NewPasswordForm(NewPasswordMixin, auth_forms.SetPasswordForm):
 class ChangeForm(NewPasswordMixin, auth_forms.PasswordChangeForm):
     pair = ("new_password1", "new_password2")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, request: HttpRequest | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.request = request
         passwords.add_limits(self.fields["old_password"])
+
+    @sensitive_variables()
+    def clean_old_password(self) -> str:
+        password: str = self.cleaned_data["old_password"]
+        if not is_password_of(self.user, password, self.request):
+            message = self.error_messages["password_incorrect"]
+            raise ValidationError(message, code="password_incorrect")
+        return password
+
+
+def is_password_of(user: User, password: str, request: HttpRequest | None) -> bool:
+    """Asked of whoever has a session or a link of this person: under the guard of the sign-in."""
+    by = {"username": user.user_id, "password": password, "proven": True}
+    return authenticate(request, **by) == user

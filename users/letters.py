@@ -21,9 +21,10 @@ from django.utils.http import urlsafe_base64_encode
 from django.utils.translation import gettext as _
 
 from mail import api
-from users import accounts, tokens
+from users import accounts, guard, tokens
 from users.models import State, User
 
+A_DAY = timedelta(days=1)
 CLAIMS_PER_LETTER = 3
 
 # One token in sixty looks like a Bitcoin wallet to a spam filter, which costs 1 to 2 points.
@@ -67,6 +68,23 @@ def password_change(mail: api.Mail) -> Decision:
     if mail.user is None or not mail.user.is_active:
         return None
     return partial(_password_change, mail.user, mail.created_at)
+
+
+@api.letter(useful_for=timedelta(hours=24), priority=api.Priority.NOTICE)
+def login_failures(mail: api.Mail) -> Decision:
+    """Somebody guesses at a password. `mail.address` is the name they typed, an ID or an address;
+    the owner is told once a day, whichever of the two it was."""
+    if "@" in mail.address:
+        owner = User.objects.owner_of(mail.address)
+    else:
+        owner = User.objects.named(mail.address).first()
+    if owner is None or not owner.is_active:
+        return None
+    last_day = {"letter": mail.letter, "sent_at__gt": timezone.now() - A_DAY}
+    names = [owner.user_id.lower(), owner.email.lower()]
+    if api.Mail.objects.filter(address__in=names, **last_day).exists():
+        return None
+    return partial(_login_failures, owner)
 
 
 def _to_claims(mail: api.Mail, owner: User | None, claims: list[User]) -> Decision:
@@ -137,6 +155,18 @@ def _password_change(person: User, when: datetime) -> EmailMultiAlternatives:
     )
 
 
+def _login_failures(owner: User, times: int | None = None) -> EmailMultiAlternatives:
+    in_all = guard.failures_of(owner).filter(network="", day__gte=timezone.localdate() - A_DAY)
+    return _letter(
+        "login_failures",
+        owner.email,
+        owner.language,
+        user_id=owner.user_id,
+        times=times or sum(row.times for row in in_all),
+        reset_url=api.absolute_url(reverse("users:password_reset")),
+    )
+
+
 def _link(name: str, user: User, keys: PasswordResetTokenGenerator) -> str:
     uidb64 = urlsafe_base64_encode(force_bytes(user.pk))
     return api.absolute_url(reverse(name, kwargs={"uidb64": uidb64, "token": _token(keys, user)}))
@@ -190,3 +220,4 @@ api.add_sample("password_reset", lambda language: _password_reset(_sample_user(l
 api.add_sample(
     "password_change", lambda language: _password_change(_sample_user(language), timezone.now())
 )
+api.add_sample("login_failures", lambda language: _login_failures(_sample_user(language), times=12))

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import hashers
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
 from django.db.models import Q
@@ -165,8 +166,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         super().set_password(None if raw_password is None else passwords.normalized(raw_password))
 
     def check_password(self, raw_password: str | None) -> bool:
-        return raw_password is not None and super().check_password(
-            passwords.normalized(raw_password)
+        """Writes nothing, unlike Django's: an old hash is renewed by `accounts.renew_hash`."""
+        return raw_password is not None and hashers.check_password(
+            passwords.normalized(raw_password), self.password
         )
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
@@ -177,3 +179,44 @@ class User(AbstractBaseUser, PermissionsMixin):
             secret=secret,
             algorithm="sha256",
         ).hexdigest()
+
+
+# Guesses at passwords: see `users.guard`
+
+
+class Tally(models.Model):
+    """How many guesses a name, a network or a browser has made since its hour began."""
+
+    key = models.CharField(max_length=100, primary_key=True)
+    times = models.PositiveIntegerField(default=0)
+    ends_at = models.DateTimeField(db_index=True)
+    free_at = models.DateTimeField()  # no guess before
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class FailedSignIn(models.Model):
+    """Wrong passwords for a name in a day: in all, and from each network.
+
+    By a keyed hash of the name, so that a name which nobody has leaves the same row, and a
+    password that was typed into the wrong field is not kept.
+    """
+
+    name = models.CharField(max_length=32)
+    network = models.CharField(max_length=43, blank=True)  # empty: in all
+    day = models.DateField()
+    times = models.PositiveIntegerField(default=1)
+    last_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["name", "day", "network"], name="failed_sign_in_once")
+        ]
+        indexes = [
+            models.Index(fields=["network", "day"], name="failed_sign_in_by_network"),
+            models.Index(fields=["day"], name="failed_sign_in_by_day"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.times} on {self.day} from {self.network or 'everywhere'}"

@@ -1,17 +1,21 @@
 """The URLs of every flow; name, view, template, letter, test and document share one stem.
 
-`limited` marks the forms that make us send a message.
+`limited` marks the forms that make us send a message, `guarded` those with a password.
 """
 
 from django.urls import path
 
 from users.views import activate, language, login, password, register
-from users.visitors import limited, visitors_only
+from users.visitors import guarded, limited, visitors_only
 
 app_name = "users"
 
 urlpatterns = [
-    path("register/", limited(visitors_only(register.RegisterView.as_view())), name="register"),
+    path(
+        "register/",
+        limited(guarded(visitors_only(register.RegisterView.as_view()))),
+        name="register",
+    ),
     path("register/success/", register.RegisterSuccessView.as_view(), name="register_success"),
     path("register/status/", register.register_status, name="register_status"),
     path(
@@ -28,7 +32,7 @@ urlpatterns = [
     ),
     path(
         "activate/<uidb64>/password/",
-        activate.ActivatePasswordView.as_view(),
+        guarded(activate.ActivatePasswordView.as_view()),
         name="activate_password",
     ),
     path(
@@ -41,8 +45,8 @@ urlpatterns = [
         limited(activate.ActivateRenewView.as_view()),
         name="activate_renew",
     ),
-    path("activate/<uidb64>/<token>/", activate.ActivateView.as_view(), name="activate"),
-    path("login/", login.LoginView.as_view(), name="login"),
+    path("activate/<uidb64>/<token>/", guarded(activate.ActivateView.as_view()), name="activate"),
+    path("login/", guarded(login.LoginView.as_view()), name="login"),
     path("logout/", login.LogoutView.as_view(), name="logout"),
     path(
         "password/reset/",
@@ -66,9 +70,13 @@ urlpatterns = [
     ),
     path(
         "password/reset/<uidb64>/<token>/",
-        password.PasswordResetConfirmView.as_view(),
+        guarded(password.PasswordResetConfirmView.as_view()),
         name="password_reset_confirm",
     ),
-    path("password/change/", password.PasswordChangeView.as_view(), name="password_change"),
+    path(
+        "password/change/",
+        guarded(password.PasswordChangeView.as_view()),
+        name="password_change",
+    ),
     path("language/", language.choose_language, name="language"),
 ]

@@ -1,8 +1,9 @@
-"""What we know about a visitor: their network, and the claim that their browser made.
+"""What we know about a visitor: their network, who has signed in with their browser, and the claim
+that it made.
 
-`limited` and `visitors_only` decorate views in `users.urls`. Requests are counted by network in
-the cache: by each process alone, or by all together with CACHE_URL=redis://…. The limit is
-generous, because a whole school may share one address.
+`limited`, `guarded` and `visitors_only` decorate views in `users.urls`. `limited` counts requests
+by network in the cache: by each process alone, or by all together with CACHE_URL=redis://…. The
+limit is generous, because a whole school may share one address.
 """
 
 import functools
@@ -13,9 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.core import signing
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.crypto import get_random_string
 
 from users.models import User
 
@@ -67,22 +70,102 @@ def _too_many(request: HttpRequest) -> HttpResponse:
     return response
 
 
+class Later(Exception):
+    """A form is not looked at now, whatever is in it; nothing has changed."""
+
+    status: int
+    template: str
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after  # seconds
+
+
+def guarded(view: View) -> View:
+    """The page of a refusal by the guard (429), or while all slots for hashes are taken (503)."""
+
+    @functools.wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return view(request, *args, **kwargs)
+        except Later as later:
+            log.warning("%s for %s", type(later).__name__, network(request))
+            seconds = later.retry_after
+            context = {"seconds": seconds, "minutes": seconds // 60 + 1}
+            page = render(request, later.template, context, status=later.status)
+            page.headers["Retry-After"] = str(seconds)
+            return page
+
+    return wrapper
+
+
 def network(request: HttpRequest) -> str:
-    """The client's network, as our outermost proxy saw it: an IPv4 address, or the /64 of an IPv6
-    address, which one household or laboratory shares."""
+    """The client's network: an IPv4 address, or the /64 of an IPv6 address, which one household or
+    laboratory shares."""
+    return next(iter(networks(request)), "unknown")
+
+
+def networks(request: HttpRequest) -> list[str]:
+    """The same, and then the /56 and the /48, which one customer of a provider may have whole.
+
+    None for a server on a Unix socket without a trusted proxy.
+    """
     hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
     proxies = settings.TRUSTED_PROXIES
     address = request.META.get("REMOTE_ADDR", "")
     # Each proxy appends the address of its peer; anything further left can be forged.
     if proxies and len(hops) >= proxies and hops[-proxies]:
         address = hops[-proxies]
+    if address.startswith("["):  # some proxies append the port: [2001:db8::1]:4711
+        address = address[1:].partition("]")[0]
+    elif address.count(":") == 1:
+        address = address.partition(":")[0]
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
-        return "unknown"  # a server on a Unix socket, without a trusted proxy
-    if isinstance(ip, ipaddress.IPv6Address) and not ip.ipv4_mapped:
-        return str(ipaddress.ip_network(f"{ip}/64", strict=False))
-    return str(getattr(ip, "ipv4_mapped", None) or ip)
+        return []
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if isinstance(ip, ipaddress.IPv4Address):
+        return [str(ip)]
+    return [str(ipaddress.ip_network((int(ip), bits), strict=False)) for bits in (64, 56, 48)]
+
+
+# The browser: which names have signed in with it
+
+
+DEVICE_SALT = "users.visitors.device"
+DEVICE_MAX_AGE = 365 * 24 * 60 * 60  # seconds
+DEVICE_NAMES = 8  # of four people: of each, the ID and the address
+
+
+def device_of(request: HttpRequest, name: str) -> str | None:
+    """The id of this browser, if the person with this name (`guard.hashed`) has signed in here."""
+    device, *names = _device(request)
+    return device if name in names else None
+
+
+def remember_device(request: HttpRequest, response: HttpResponse, names: list[str]) -> None:
+    """These names belong to somebody who has just proven, in this browser, who they are."""
+    device, *others = _device(request)
+    others = [name for name in others if name not in names]
+    value = [device, *names, *others][: DEVICE_NAMES + 1]
+    response.set_cookie(
+        settings.DEVICE_COOKIE_NAME,
+        signing.dumps(value, salt=DEVICE_SALT),
+        max_age=DEVICE_MAX_AGE,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def _device(request: HttpRequest) -> list[str]:
+    """What the cookie says: an id, and names. A new id if it is missing or not ours."""
+    cookie = request.COOKIES.get(settings.DEVICE_COOKIE_NAME, "")
+    try:
+        return signing.loads(cookie, salt=DEVICE_SALT, max_age=DEVICE_MAX_AGE)  # type: ignore[no-any-return]
+    except signing.BadSignature:
+        return [get_random_string(16)]
 
 
 # The claim: in the session, and useless once it is activated

@@ -12,7 +12,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 
-from users import accounts, texts, tokens, visitors
+from users import accounts, guard, texts, tokens, visitors
 from users.forms import ActivationForm, AddressForm, NewPasswordForm
 from users.models import User
 from users.views.pages import TOKEN_IN_COOKIE, LinkPage, bad_link, person_in_link
@@ -54,7 +54,9 @@ class ActivationLink(LinkPage):
         visitors.forget_claim(self.request)
         translation.activate(user.language)  # for the next page, and the message on it
         messages.success(self.request, texts.ACTIVATED)
-        return self.without_token(redirect("home"))
+        response = self.without_token(redirect("home"))
+        guard.welcome_back(self.request, response, user)
+        return response
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
@@ -64,7 +66,7 @@ class ActivateView(ActivationLink, FormView):
     def get_form(self, form_class: Any = None) -> forms.Form:
         if self.same_browser:
             return forms.Form(**self.get_form_kwargs())
-        return ActivationForm(self.person, **self.get_form_kwargs())
+        return ActivationForm(self.person, request=self.request, **self.get_form_kwargs())
 
     def form_valid(self, form: forms.Form) -> HttpResponse:
         try:

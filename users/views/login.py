@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from users import texts, visitors
+from users import accounts, guard, texts, visitors
 from users.forms import LoginForm
 
 
@@ -18,6 +18,13 @@ class LoginView(auth_views.LoginView):
     template_name = "users/login.html"
     authentication_form = LoginForm
     redirect_authenticated_user = True
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        user = form.get_user()
+        accounts.renew_hash(user, form.cleaned_data["password"])
+        response = super().form_valid(form)
+        guard.welcome_back(self.request, response, user)
+        return response
 
     def form_invalid(self, form: Any) -> HttpResponse:
         if form.waiting:

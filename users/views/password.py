@@ -12,7 +12,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
-from users import accounts, texts, tokens
+from users import accounts, guard, texts, tokens
 from users.forms import AddressForm, ChangeForm, NewPasswordForm
 from users.models import User
 from users.views.pages import LinkPage, bad_link
@@ -57,7 +57,10 @@ class PasswordResetConfirmView(ResetLink, FormView):
             accounts.choose_password(self.person, form.cleaned_data["new_password1"])
         except accounts.LinkSpent:
             return bad_link(self.request)
-        return self.without_token(redirect("users:password_reset_done"))
+        response = self.without_token(redirect("users:password_reset_done"))
+        # They are about to sign in here, and strangers may have used up the guesses at their name.
+        guard.welcome_back(self.request, response, self.person)
+        return response
 
 
 class PasswordResetRenewView(ResetLink):
@@ -78,6 +81,9 @@ class PasswordResetDoneView(TemplateView):
 class PasswordChangeView(auth_views.PasswordChangeView):
     template_name = "users/password_change.html"
     form_class = ChangeForm
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "request": self.request}
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         try:
