@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cs_web.senders import Senders
+
 # Which proxy is believed is said once, by TRUSTED_PROXIES, and read by Django. gunicorn would
 # believe any on this machine, also about SCRIPT_NAME and PATH_INFO as headers: these pass proxies
 # whose rules are about paths.
@@ -14,17 +16,35 @@ forwarder_headers = ""
 # Of --access-logfile, which is off by default. Without the Referer.
 access_log_format = '%(h)s (%({x-forwarded-for}i)s) "%(r)s" %(s)s %(b)s %(M)sms "%(a)s"'
 
+# In a process of its own, because workers inherit all that is imported here: after an update a
+# reload would give them the new files beside the old `cs_web.config`.
+CHECK = "from cs_web.settings import conf; print(conf.MAIL_ENGINE == 'work' and conf.MAIL_BESIDE)"
+
 
 def on_starting(server: Any) -> None:
-    """A wrong configuration ends gunicorn here: with one message, and before the port is open.
+    """A wrong configuration ends gunicorn here: with one message, and before the port is open."""
+    command = [sys.executable, "-c", CHECK]
+    checked = subprocess.run(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True)
+    if checked.returncode:
+        sys.exit(checked.returncode)
+    # On the server object, because a reload executes this file anew.
+    server.senders = Senders() if checked.stdout.strip() == "True" else None
 
-    In a process of its own, because workers inherit all that is imported here: after an update a
-    reload would give them the new files beside the old `cs_web.config`.
-    """
-    command = [sys.executable, "-c", "import cs_web.settings"]
-    code = subprocess.call(command, cwd=Path(__file__).parent)
-    if code:
-        sys.exit(code)
+
+def when_ready(server: Any) -> None:
+    """The senders of mail start with the site."""
+    if server.senders:
+        server.senders.start()
+
+
+def on_reload(server: Any) -> None:
+    if server.senders:
+        server.senders.restart()
+
+
+def on_exit(server: Any) -> None:
+    if getattr(server, "senders", None):
+        server.senders.stop()
 
 
 def post_worker_init(worker: Any) -> None:

@@ -66,9 +66,11 @@ EXAMPLES = {
     "STAFF_SESSION_HOURS": "12",
     "STAFF_SESSION_IDLE_HOURS": "1",
     "SIGN_INS_PER_NETWORK_LIMIT": "60",
-    "MAIL_ENGINE": "threads (or work, celery, the dotted path of an engine)",
+    "MAIL_ENGINE": "work (or threads, celery, the dotted path of an engine)",
+    "MAIL_BESIDE": "true",
     "CELERY_BROKER_URL": "amqp://cs_web:password@127.0.0.1:5672/cs_web, or redis://127.0.0.1:6379/1",
     "MAIL_THREADS": "4",
+    "HEALTH_TOKEN": "a random text of 20 characters or more, which only the monitor knows",
     "LANGUAGE_CODE": "ko (or en, zh-hant)",
 }
 
@@ -108,6 +110,7 @@ class Config(BaseModel):
     TRUSTED_PROXIES: int = Field(0, ge=0, le=10)
     DATABASE_URL: str = ""
     CACHE_URL: str = ""
+    HEALTH_TOKEN: str = Field("", pattern=r"^(.{20,})?$")
     LANGUAGE_CODE: Literal["ko", "en", "zh-hant"] = "ko"
 
     EMAIL_SERVICE: Service | None = None
@@ -139,7 +142,8 @@ class Config(BaseModel):
     STAFF_SESSION_HOURS: int = Field(12, ge=1)
     STAFF_SESSION_IDLE_HOURS: int = Field(1, ge=1)
 
-    MAIL_ENGINE: str = "threads"
+    MAIL_ENGINE: str = "work"
+    MAIL_BESIDE: bool = True
     CELERY_BROKER_URL: str = ""
     MAIL_THREADS: int = Field(4, ge=1, le=64)
 
@@ -342,7 +346,7 @@ def _explain(name: str, detail: Any) -> str:
         message = str(detail["msg"]).removeprefix("Value error, ")
         message = message.replace("Input should be", "must be")
     # Secrets never appear on a screen or in a log.
-    secret = any(word in name for word in ("KEY", "PASSWORD", "URL"))
+    secret = any(word in name for word in ("KEY", "PASSWORD", "URL", "TOKEN"))
     return message if secret else f"{message} (it is {detail['input']!r})"
 
 

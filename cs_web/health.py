@@ -1,5 +1,10 @@
-"""/healthz: the health of the site, for monitoring. It shows no secrets and no addresses."""
+"""/healthz: the health of the site. Strangers get a word, monitors the details.
 
+Not only because details are nobody's business: whoever sees that mail stopped leaving at this
+moment has learnt that the letter they have just caused was one, so that somebody has the address.
+"""
+
+import ipaddress
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +14,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -18,6 +24,10 @@ from mail import api
 log = logging.getLogger(__name__)
 
 CACHE_KEY, CACHE_SECONDS = "health", 60
+# What a stranger's word depends on: whether the site can answer at all.
+SEEN_BY_ALL = ("database", "cache")
+# A request that has passed a proxy is not from this machine, whatever its address says.
+ADDED_BY_PROXIES = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP")
 
 
 @dataclass(frozen=True)
@@ -31,9 +41,10 @@ class Finding:
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """200 if all is fine, else 503. JSON; plain lines for a browser."""
-    findings = list(examine())
-    fine = all(finding.fine for finding in findings)
-    report = {"status": "ok" if fine else "trouble"} | {one.name: one.value for one in findings}
+    findings, details = list(examine()), is_monitor(request)
+    fine = all(one.fine for one in findings if details or one.name in SEEN_BY_ALL)
+    report: dict[str, str | int] = {"status": "ok" if fine else "trouble"}
+    report |= {one.name: one.value for one in findings if details}
     code = 200 if fine else 503
     json, *plain = ["application/json", "text/html", "text/plain"]
     if request.get_preferred_type([json, *plain]) in plain:
@@ -42,19 +53,35 @@ def healthz(request: HttpRequest) -> HttpResponse:
     return JsonResponse(report, status=code)
 
 
+def is_monitor(request: HttpRequest) -> bool:
+    """Whether they know the token, or ask from this machine itself."""
+    token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if settings.HEALTH_TOKEN and constant_time_compare(token, settings.HEALTH_TOKEN):
+        return True
+    if any(name in request.headers for name in ADDED_BY_PROXIES):
+        return False
+    try:
+        return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:  # a server on a Unix socket
+        return False
+
+
 def examine() -> Iterator[Finding]:
     try:
-        from_database = [Finding("database", True, "ok"), _overdue(), _alarm()]
+        from_database = [Finding("database", True, "ok"), _overdue(), _alarm(), _engine()]
     except DatabaseError as error:
         log.error("the database does not answer: %s", error)
         from_database = [Finding("database", False, "does not answer")]
     yield from from_database
     yield _cache()
-    engine = api.engine_named(settings.MAIL_ENGINE)
-    trouble = engine.trouble()
-    yield Finding("engine", not trouble, trouble or type(engine).__name__.lower())
     if watch.trouble:  # no reason for a 503: what shows it came with a request
         yield Finding("proxies", True, watch.trouble)
+
+
+def _engine() -> Finding:
+    engine = api.engine_named(settings.MAIL_ENGINE)
+    trouble = engine.trouble()
+    return Finding("engine", not trouble, trouble or type(engine).__name__.lower())
 
 
 def _overdue() -> Finding:

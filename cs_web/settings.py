@@ -262,6 +262,7 @@ STORAGES = {
 # Security
 
 TRUSTED_PROXIES = conf.TRUSTED_PROXIES
+HEALTH_TOKEN = conf.HEALTH_TOKEN  # with it, /healthz shows a monitor the details
 CSRF_FAILURE_VIEW = "users.views.errors.csrf_failure"
 CSRF_COOKIE_HTTPONLY = True
 # The ends of a session are in cs_web.sessions; this is for browsers that are not signed in.

@@ -11,7 +11,7 @@ from mail.queue.alarms import alarms
 from mail.queue.delivering import deliver, overdue
 from mail.queue.engines import named as engine_named
 from mail.queue.engines.threads import drain
-from mail.queue.letters import Outcome, Writer, add_sample, letter, letters, suppressed
+from mail.queue.letters import Outcome, Writer, add_sample, for_nobody, letter, letters, suppressed
 from mail.queue.posting import cancel, post
 
 # Why nothing unrequested goes to an address (None if it does), and to stop it.

@@ -317,3 +317,12 @@ class Alarm(models.Model):
 
     def __str__(self) -> str:
         return self.error
+
+
+class Pulse(models.Model):
+    """When senders without a web server were last at work. One row, for all of them."""
+
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.at}"

@@ -10,6 +10,9 @@ import sys
 
 import environment as env
 
+sys.path.insert(0, str(env.ROOT))
+from cs_web.senders import Senders  # noqa: E402
+
 HOST = "127.0.0.1"
 DEFAULT_PORT = "8000"  # the one in SITE_URL's default
 RELOAD = 3  # exit code of Django's server when a file changed
@@ -70,13 +73,24 @@ def where_to_look(port: str) -> str:
 
 
 def mail_goes_to_files() -> bool:
+    return setting("EMAIL_SERVICE", "file") == "file"
+
+
+def senders_are_ours() -> bool:
+    """Whether the site is to start the senders of mail beside it."""
+    beside = setting("MAIL_BESIDE", "true").lower() in ("true", "1", "yes", "on", "y", "t")
+    return beside and setting("MAIL_ENGINE", "work") == "work"
+
+
+def setting(name: str, default: str) -> str:
     # The environment wins over secrets.json, as in the settings.
     settings = {**json.loads(env.SECRETS.read_text("utf-8-sig")), **os.environ}
-    return (settings.get("EMAIL_SERVICE") or "file") == "file"
+    return str(settings.get(name) or default)
 
 
 def serve(port: str) -> int:
-    """Run the server until it ends; restart it whenever a file of the site changes.
+    """Run the server until it ends, and beside it the senders of mail; restart both whenever a file
+    of the site changes.
 
     This replaces the outer one of runserver's two processes, because of Ctrl-C: that one shows
     tracebacks while Django starts, and later kills a server that is still shutting down.
@@ -84,18 +98,27 @@ def serve(port: str) -> int:
     command = [str(env.PYTHON), "manage.py", "runserver", f"{HOST}:{port}"]
     variables = server_variables(port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends it as Ctrl-C does
-    code = RELOAD
-    while code == RELOAD:
-        # Ctrl-C reaches every process in the terminal, and only this one should act on it. The
-        # server inherits the blocked signal; here, a Ctrl-C in between is delayed and not lost.
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        server = subprocess.Popen(command, cwd=env.ROOT, env=variables)
-        try:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-            code = server.wait()
-        finally:
-            stop(server)
+    senders = Senders(env.PYTHON, environment=variables)
+    if senders_are_ours():
+        senders.start()
+    try:
+        while (code := run_server(command, variables)) == RELOAD:
+            senders.restart()
+    finally:
+        senders.stop(STOP_SECONDS)
     return code
+
+
+def run_server(command: list[str], variables: dict[str, str]) -> int:
+    # Ctrl-C reaches every process in the terminal, and only this one should act on it. The
+    # server inherits the blocked signal; here, a Ctrl-C in between is delayed and not lost.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    server = subprocess.Popen(command, cwd=env.ROOT, env=variables)
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        return server.wait()
+    finally:
+        stop(server)
 
 
 def server_variables(port: str) -> dict[str, str]:

@@ -130,6 +130,8 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "AWS_SECRET_ACCESS_KEY": ("another", "another"),
     "AWS_SES_CONFIGURATION_SET": ("bounces", "bounces"),
     "MAIL_ENGINE": ("somewhere.Backend", "somewhere.Backend"),
+    "MAIL_BESIDE": ("false", False),
+    "HEALTH_TOKEN": ("20 characters or more", "20 characters or more"),
     "MAIL_THREADS": ("9", 9),
 }
 

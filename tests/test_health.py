@@ -10,12 +10,18 @@ from django.test import Client
 from django.utils import timezone
 
 from mail.causes import Cause
-from mail.models import Mail
+from mail.models import Mail, Pulse
 from mail.queue.alarms import alarms
 from mail.queue.engines import threads
 from tests.servers import free_port
 
 pytestmark = pytest.mark.django_db
+TOKEN = "only the monitor knows this"
+
+
+@pytest.fixture(autouse=True)
+def _senders_at_work(db: None) -> None:
+    Pulse.objects.create(pk=1, at=timezone.now())
 
 
 def ask(**headers: str) -> Any:
@@ -69,7 +75,7 @@ def test_it_only_answers_questions() -> None:
 
 
 def test_it_is_cheap(django_assert_max_num_queries: Any) -> None:
-    with django_assert_max_num_queries(2):
+    with django_assert_max_num_queries(3):
         ask()
 
 
@@ -125,6 +131,66 @@ def test_a_cache_that_is_away_is_trouble_and_no_500(settings: Any) -> None:
     assert response.status_code == 503
     assert response.json()["cache"] == "does not answer"
     assert "secret" not in response.text
+
+
+# Who sees what
+
+
+def test_a_stranger_gets_a_word_that_no_mail_changes() -> None:
+    strangers: list[dict[str, str]] = [
+        {"x_forwarded_for": "203.0.113.7"},
+        {"x_forwarded_proto": "https"},
+        {"forwarded": "for=203.0.113.7"},
+        {"via": "1.1 proxy"},
+        {"authorization": "Bearer guessed"},
+    ]
+    overdue(minutes=10)
+    alarms.raise_(Cause.LOGIN, "the login was refused")
+    Pulse.objects.all().delete()
+    for headers in strangers:
+        response = Client(REMOTE_ADDR="203.0.113.7").get("/healthz", headers=headers)
+        assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert ask(x_forwarded_for="203.0.113.7").json() == {"status": "ok"}
+    assert ask().status_code == 503, "the machine itself sees more"
+
+
+def test_a_stranger_is_told_that_the_site_cannot_answer() -> None:
+    def away(*_: Any) -> None:
+        raise OperationalError("connection to server at 10.0.0.3 failed")
+
+    with connection.execute_wrapper(away):
+        response = ask(x_forwarded_for="203.0.113.7")
+    assert (response.status_code, response.json()) == (503, {"status": "trouble"})
+
+
+def test_a_monitor_shows_its_token(settings: Any) -> None:
+    settings.HEALTH_TOKEN = TOKEN
+    client = Client(REMOTE_ADDR="203.0.113.7")
+    right = {"authorization": f"Bearer {TOKEN}", "x_forwarded_for": "203.0.113.7"}
+    assert client.get("/healthz", headers=right).json()["engine"] == "work"
+    for wrong in ("Bearer ", "", f"Bearer {TOKEN}x", TOKEN[:-1]):
+        response = client.get("/healthz", headers={"authorization": wrong})
+        assert response.json() == {"status": "ok"}
+
+
+def test_without_a_token_in_the_configuration_none_is_right(settings: Any) -> None:
+    assert settings.HEALTH_TOKEN == ""
+    for header in ({}, {"authorization": ""}, {"authorization": "Bearer "}):
+        client = Client(REMOTE_ADDR="203.0.113.7", headers=header)
+        assert client.get("/healthz").json() == {"status": "ok"}
+
+
+# The engine
+
+
+@pytest.mark.parametrize("age", [timedelta(minutes=1), None])
+def test_senders_that_do_not_run_are_trouble(age: timedelta | None) -> None:
+    Pulse.objects.all().delete()
+    if age:
+        Pulse.objects.create(pk=1, at=timezone.now() - age)
+    response = ask()
+    assert response.status_code == 503
+    assert response.json()["engine"] == "no `mail work` is running"
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Every letter to a person. One function each decides, when the letter is due, who gets what.
 
 Whether an address has an account is looked up here, and not in the request. The function has no
-side effects: it returns another one, which writes the message.
+side effects: it returns another one, which writes the message. For an address that nobody has, a
+message to a sample person is written and thrown away.
 """
 
 import re
@@ -55,7 +56,9 @@ def password_reset(mail: api.Mail) -> Decision:
     owner = User.objects.owner_of(mail.address)
     if owner is None:
         return _to_claims(mail, None, _claims_at(mail.address))
-    return None if owner.state == State.DISABLED else partial(_password_reset, owner)
+    if owner.state == State.DISABLED:
+        return api.for_nobody(partial(_password_reset, _sample_user(mail.language)))
+    return partial(_password_reset, owner)
 
 
 @api.letter(useful_for=timedelta(minutes=30), priority=api.Priority.WAITED_FOR)
@@ -92,7 +95,9 @@ def _to_claims(mail: api.Mail, owner: User | None, claims: list[User]) -> Decisi
         return api.suppressed(reason)
     if owner is not None:
         return partial(_register_taken, owner)
-    return partial(_register, claims) if claims else None
+    if claims:
+        return partial(_register, claims)
+    return api.for_nobody(partial(_register, [_sample_user(mail.language)]))
 
 
 def _claims_at(address: str) -> list[User]:

@@ -46,12 +46,12 @@ def _deliver(mail: Mail) -> None:
     try:
         decision = decide(mail)
         if isinstance(decision, Outcome):
+            if decision.writer and not alarms.is_raised():
+                write(mail, decision.writer).message().as_bytes()
             return _apply(mail, decision)
         if alarms.is_raised() and not alarms.take_probe():
             return alarms.hold(mail)
-        with translation.override(mail.language):
-            message = decision()
-        prepare(mail, message)
+        message = write(mail, decision)
         accepted = connection.send(message)
     except Exception as error:  # whatever it is, the loop goes on and the row says so
         return _record(mail, error)
@@ -73,6 +73,13 @@ def decide(mail: Mail) -> Writer | Outcome:
         or letter.decide(mail)
         or Outcome(State.DROPPED, Cause.NOT_NEEDED, "no longer needed")
     )
+
+
+def write(mail: Mail, writer: Writer) -> EmailMultiAlternatives:
+    with translation.override(mail.language):
+        message = writer()
+    prepare(mail, message)
+    return message
 
 
 def prepare(mail: Mail, message: EmailMultiAlternatives) -> None:

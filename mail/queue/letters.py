@@ -15,12 +15,22 @@ Writer = Callable[[], EmailMultiAlternatives]
 
 @dataclass(frozen=True)
 class Outcome:
-    """Why a message does not leave now: its end, or with `due` when its turn comes."""
+    """Why a message does not leave now: its end, or with `due` when its turn comes.
+
+    One with a `writer` is written all the same, and thrown away: a sender has then done the same
+    work as for an address that somebody has, and nothing that waits for it can tell.
+    """
 
     state: State
     cause: Cause
     why: str
     due: datetime | None = None
+    writer: Writer | None = None
+
+
+def for_nobody(writer: Writer) -> Outcome:
+    """Nobody is to get this; the message is about a sample person."""
+    return Outcome(State.DROPPED, Cause.NOT_NEEDED, "no longer needed", writer=writer)
 
 
 def suppressed(reason: Suppression.Reason) -> Outcome:

@@ -36,6 +36,18 @@ def threads(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/task").glob("*")))
 
 
+def children_of(pid: int) -> list[int]:
+    """Of all its threads: one of them watches the senders."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def command_of(pid: int) -> bytes:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""  # it has just ended
+
+
 def environment(**settings: Any) -> dict[str, str]:
     """This process's environment without a word for the site, and then these settings."""
     ours = {*Config.model_fields, "DJANGO_SETTINGS_MODULE"}  # tests/settings.py sets some of them
@@ -95,9 +107,12 @@ class Site:
         self.log = folder / f"server-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.database = folder / f"db-{self.port}.sqlite3"
+        # Only gunicorn starts senders beside it (gunicorn.conf.py).
+        engine = {} if "gunicorn" in server else {"MAIL_ENGINE": "threads"}
         self.env = environment(
             **{
                 **QUICK,
+                **engine,
                 "SECRET_KEY": secrets.token_urlsafe(50),
                 "DEBUG": "false",
                 "SITE_URL": self.url,
@@ -150,8 +165,12 @@ class Site:
         """The process ids of gunicorn's workers, from Linux's /proc."""
         assert self.process is not None
         master = self.process.pid
-        children = Path(f"/proc/{master}/task/{master}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        return [pid for pid in children_of(master) if b"manage.py" not in command_of(pid)]
+
+    def senders(self) -> list[int]:
+        """The process id of `mail work`, which the master starts beside its workers."""
+        assert self.process is not None
+        return [pid for pid in children_of(self.process.pid) if b"manage.py" in command_of(pid)]
 
     def kill(self) -> None:
         """kill -9, master and workers at once: as if the power went."""

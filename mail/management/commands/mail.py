@@ -100,6 +100,8 @@ class Command(BaseCommand):
         )
         work.add_argument("--threads", type=_positive, default=conf.MAIL_THREADS, help="senders")
         work.add_argument("--once", action="store_true", help="end when nothing is due any more")
+        parent = "end with the process that started this (so the web server starts it)"
+        work.add_argument("--with-parent", action="store_true", help=parent)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["run"](options) != GOOD:
@@ -227,7 +229,7 @@ class Command(BaseCommand):
         return GOOD
 
     def work(self, options: dict[str, Any]) -> int:
-        return engine.run(threads=options["threads"], once=options["once"])
+        return engine.run(options["threads"], options["once"], options["with_parent"])
 
 
 def _positive(text: str) -> int:
