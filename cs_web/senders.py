@@ -8,8 +8,8 @@ Standard library only: `make run` imports this before anything is installed.
 
 import contextlib
 import logging
+import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,8 +17,9 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-ROOT = Path(__file__).resolve().parent.parent
-COMMAND = ("manage.py", "mail", "work", "--with-parent")
+COMMAND = (
+    str(Path(__file__).resolve().parent.parent / "manage.py"), "mail", "work", "--with-parent"
+)  # fmt: skip
 # Seconds before they are started again, longer each time: what ends them at once must not fill the
 # log. After a life of LIVED the count begins anew.
 PAUSE, LONGEST_PAUSE, LIVED = 1.0, 60.0, 60.0
@@ -38,11 +39,11 @@ class Senders:
         pause: float = PAUSE,
     ) -> None:
         self.command = [str(python), *command]
-        self.environment = environment
+        self.environment = environment or dict(os.environ)
         self.pause = pause
-        self.process: subprocess.Popen[bytes] | None = None
+        self.pid: int | None = None
         self.stopping = threading.Event()
-        self.changing = threading.Lock()  # between a start and a stop
+        self.changing = threading.Lock()  # `pid`: a number may belong to another process later
         self.watcher = threading.Thread(target=self.watch, name="mail-senders", daemon=True)
 
     def start(self) -> "Senders":
@@ -54,47 +55,64 @@ class Senders:
         # on if the system gave the signal to another.
         signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
         pause = self.pause
-        while process := self._begin():
-            began, code = time.monotonic(), process.wait()
-            if self.stopping.is_set():
-                break
-            pause = self.pause if time.monotonic() - began > LIVED else min(2 * pause, LONGEST_PAUSE)
-            log.error("the senders of mail have ended (%s): again in %g s", code, pause)
-            self.stopping.wait(pause)
-
-    def _begin(self) -> "subprocess.Popen[bytes] | None":
         while not self.stopping.is_set():
-            with self.changing:
-                if self.stopping.is_set():
-                    break
-                try:
-                    self.process = self._popen()
-                    return self.process
-                except OSError as error:  # no memory, say: the site serves all the same
-                    log.error("the senders of mail cannot be started: %s", error)
-            self.stopping.wait(self.pause)
-        return None
+            began = time.monotonic()
+            self.run_once()
+            lived = time.monotonic() - began
+            pause = self.pause if lived > LIVED else min(2 * pause, LONGEST_PAUSE)
+            if not self.stopping.is_set():
+                log.error("no senders of mail are running; they are started again in %g s", pause)
+                self.stopping.wait(pause)
 
-    def _popen(self) -> "subprocess.Popen[bytes]":
-        signal.pthread_sigmask(signal.SIG_SETMASK, STOP)  # inherited by the process
-        try:
-            return subprocess.Popen(self.command, cwd=ROOT, env=self.environment)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    def run_once(self) -> None:
+        """Starts the process, and waits for its end."""
+        with self.changing:
+            if self.stopping.is_set():
+                return
+            try:
+                self.pid = _spawn(self.command, self.environment)
+            except OSError as error:  # no memory, say: the site serves all the same
+                log.error("the senders of mail cannot be started: %s", error)
+                return
+        with contextlib.suppress(ChildProcessError):  # gunicorn waits for all its children
+            os.waitpid(self.pid, 0)
+        with self.changing:
+            self.pid = None
 
     def restart(self) -> None:
         """Ends the process; the watcher starts the next, with the code that is there now."""
-        if self.process is not None:
-            self.process.terminate()
+        self._signal(signal.SIGTERM)
 
     def stop(self, within: float = STOP_WITHIN) -> None:
         """Lets them finish what is in flight."""
         self.stopping.set()
-        with self.changing:
-            process = self.process
-        if process is None:
-            return
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(within)
-        process.kill()  # does nothing to one that has ended
+        self._signal(signal.SIGTERM)
+        if self.watcher.is_alive():
+            self.watcher.join(within)
+            self._signal(signal.SIGKILL)
+            self.watcher.join()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self.changing, contextlib.suppress(ProcessLookupError):
+            if self.pid:
+                os.kill(self.pid, number)
+
+
+def _spawn(command: list[str], environment: dict[str, str]) -> int:
+    # Not subprocess.Popen: it waits at a pipe for the new process, and a web server that forks a
+    # worker at that moment leaves the worker with the other end. And without the server's socket,
+    # or its port would stay open as long as the senders live.
+    closed = [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inherited()]
+    return os.posix_spawn(
+        command[0], command, environment, file_actions=closed, setsigmask=list(STOP)
+    )
+
+
+def _inherited() -> list[int]:
+    """The open files that a new process would get, but for the three that everybody has."""
+    found = []
+    for file in Path("/dev/fd").iterdir():
+        with contextlib.suppress(OSError):  # the listing itself was one
+            if int(file.name) > 2 and os.get_inheritable(int(file.name)):
+                found.append(int(file.name))
+    return found

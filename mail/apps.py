@@ -9,9 +9,9 @@ class MailConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # These register letters and system checks.
+        # These register letters, chores and system checks.
         from mail import checks  # noqa: F401
-        from mail.desk import adhoc  # noqa: F401
+        from mail.desk import adhoc, operations  # noqa: F401
         from mail.queue.engines import threads
 
         # Not here and now: the first request comes after every fork (see there).

@@ -11,7 +11,7 @@ import sys
 import environment as env
 
 sys.path.insert(0, str(env.ROOT))
-from cs_web.senders import Senders  # noqa: E402
+from cs_web.senders import Senders
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = "8000"  # the one in SITE_URL's default

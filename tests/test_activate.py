@@ -358,15 +358,18 @@ def test_a_link_survives_a_correction_to_the_same_address(browser: Client, bob: 
 # The address
 
 
-def test_activation_ends_every_other_claim_to_the_address(
+def test_activation_closes_the_address_to_every_other_claim(
     browser: Client, bob: User, cast: Callable[..., User]
 ) -> None:
     rivals = [cast(name, "waiting", email=email) for name, email in RIVALS]
     bystander = cast("bystander", "waiting")
     links = [activation_link(rival) for rival in rivals]
     browser.post(open_link(browser, activation_link(bob)), {"password": PASSWORD})
-    assert set(User.objects.all()) == {bob, bystander}
+    assert set(User.objects.waiting()) == {*rivals, bystander}
     assert [Client().get(link).status_code for link in links] == [404, 404]
+    for rival in rivals:
+        with pytest.raises(accounts.LinkSpent):
+            accounts.activate(rival)
 
 
 RIVALS = [("mallory", "bob@example.com"), ("malory", "BOB@EXAMPLE.COM")]
@@ -375,7 +378,6 @@ RIVALS = [("mallory", "bob@example.com"), ("malory", "BOB@EXAMPLE.COM")]
 def test_of_two_claims_to_one_address_the_first_proven_gets_it(
     browser: Client, bob: User, cast: Callable[..., User]
 ) -> None:
-    """The rival was written while bob's activation was under way, so it was not ended with it."""
     clean = open_link(browser, activation_link(bob))
     rival = cast("robert", "waiting", email="Bob@example.com")
     User.objects.waiting().filter(pk=rival.pk).update(is_active=True, activated_at=timezone.now())

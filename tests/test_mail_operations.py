@@ -312,10 +312,11 @@ def test_claims_go_in_batches(cast: Any, monkeypatch: Any) -> None:
 
 def test_work_runs_the_engine(monkeypatch: Any) -> None:
     asked = []
-    monkeypatch.setattr(work, "run", lambda threads, once: asked.append((threads, once)) or 0)
+    monkeypatch.setattr(work, "run", lambda *choices: asked.append(choices) or 0)
     assert mail("work", "--threads", "3", "--once")[0] == 0
-    assert asked == [(3, True)]
-    monkeypatch.setattr(work, "run", lambda threads, once: 1)
+    assert mail("work", "--threads", "2", "--with-parent")[0] == 0
+    assert asked == [(3, True, False), (2, False, True)]
+    monkeypatch.setattr(work, "run", lambda *choices: 1)
     assert mail("work")[0] == 1
 
 

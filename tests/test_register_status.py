@@ -1,21 +1,49 @@
-"""Visitors see how their message is doing: the same for a taken address as for a free one."""
+"""Visitors see how their message is doing, and nothing of what others have done with an address."""
 
 import smtplib
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from django.core.mail.backends.locmem import EmailBackend
 from django.test import Client
 from django.utils import timezone
 
 from mail.causes import Cause
 from mail.models import Mail, State, Suppression
-from tests.conftest import deliver_all, registration, take
+from mail.queue.alarms import alarms
+from tests.conftest import PASSWORD, deliver_all, link_in, page_text, registration, take
+from users import accounts
 from users.models import User
 
-STATUS = "/users/register/status/"
+STATUS, PAGE = "/users/register/status/", "/users/register/success/"
+SENDING, HANDED = "The mail is being sent.", "Handed to the mail server"
+NOON = datetime.fromisoformat("2026-11-20T05:03:12Z")  # 14:03:12 in Seoul
+SOON, MINUTE = timedelta(seconds=6), timedelta(minutes=1)
+
+
+@pytest.fixture(autouse=True)
+def _noon(clock: Callable[[datetime], None]) -> None:
+    clock(NOON)
+
+
+@pytest.fixture
+def registered(browser: Client) -> Client:
+    browser.post("/users/register/", registration())
+    return browser
+
+
+@pytest.fixture
+def soon(clock: Callable[[datetime], None]) -> Callable[[], list[Any]]:
+    """The senders have done what they can, and some seconds have passed. What has left."""
+
+    def deliver(after: timedelta = SOON) -> list[Any]:
+        sent = deliver_all()
+        clock(timezone.now() + after)
+        return sent
+
+    return deliver
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
@@ -25,93 +53,96 @@ def refuse(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     monkeypatch.setattr(EmailBackend, "send_messages", send)
 
 
-@pytest.fixture
-def registered(browser: Client) -> Client:
-    browser.post("/users/register/", registration())
-    return browser
+def shown(browser: Client) -> str:
+    """The status, which a page without script shows as well."""
+    status = browser.get(STATUS).text
+    assert status.strip() in page_text(browser.get(PAGE))
+    return status
 
 
-def test_waiting_then_handed_over_with_the_time(registered: Client) -> None:
-    assert "The mail is being sent." in registered.get(STATUS).text
-    with time_machine.travel("2026-11-20T05:03:12Z", tick=False):
-        Mail.objects.update(due=timezone.now(), created_at=timezone.now())
-        deliver_all()
-        assert "Handed to the mail server at 14:03:12." in registered.get(STATUS).text
-    assert "Handed to the mail server" in registered.get("/users/register/success/").text
-
-
-def test_a_refusal_shows_the_reason_and_opens_the_field(
-    registered: Client, monkeypatch: pytest.MonkeyPatch
+def test_being_sent_then_handed_over_with_the_time_it_was_asked_for(
+    registered: Client, soon: Any
 ) -> None:
+    assert SENDING in shown(registered)
+    soon()
+    assert f"{HANDED} at 14:03:12." in shown(registered)
+
+
+def test_what_is_not_sent_yet_is_being_sent(registered: Client, clock: Any) -> None:
+    clock(NOON + MINUTE)
+    assert SENDING in shown(registered)
+
+
+def test_a_refusal_is_general_and_opens_the_field(
+    registered: Client, soon: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's own words would make us an oracle for the mailboxes of any domain."""
     refusal = {"carol@example.com": (550, b"5.1.1 no such user")}
     with monkeypatch.context() as patch:
         refuse(patch, smtplib.SMTPRecipientsRefused(refusal))
-        deliver_all()
-    page = registered.get("/users/register/success/").text
+        soon()
+    page = registered.get(PAGE).text
     assert "This address takes no mail." in page
-    assert "550 5.1.1 no such user" in page
+    assert "no such user" not in page
     assert '<details class="aside" id="correct" open>' in page
-    assert Suppression.objects.get().address == "carol@example.com"
 
     registered.post("/users/register/address/", {"email": "carol.b@example.com"})
-    assert "The mail is being sent." in registered.get(STATUS).text
-    assert [letter.to for letter in deliver_all()] == [["carol.b@example.com"]]
+    assert SENDING in shown(registered)
+    assert [letter.to for letter in soon()] == [["carol.b@example.com"]]
+    assert HANDED in shown(registered)
 
 
 def test_a_full_mailbox_is_no_wrong_address(
-    registered: Client, monkeypatch: pytest.MonkeyPatch
+    registered: Client, soon: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse(monkeypatch, smtplib.SMTPRecipientsRefused({"x": (552, b"5.2.2 mailbox full")}))
-    deliver_all()
+    soon()
     assert Mail.objects.get().state == State.FAILED
     assert not Suppression.objects.exists()
-    assert "could not be sent" in registered.get(STATUS).text
-
-
-def test_an_address_that_was_refused_before_says_so_at_once(
-    browser: Client, registered: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        refuse(patch, smtplib.SMTPRecipientsRefused({"x": (550, b"5.1.1 no such user")}))
-        deliver_all()
-    registered.post("/users/register/cancel/")
-    browser.post("/users/register/", registration(user_id="carol2"))
-    assert deliver_all() == []
-    page = browser.get(STATUS).text
-    assert "Mail to this address has come back before" in page
-    assert "The mail server said" not in page
+    assert "could not be sent" in shown(registered)
 
 
 def test_a_server_that_is_away_shows_when_it_is_tried_next(
-    registered: Client, monkeypatch: pytest.MonkeyPatch
+    registered: Client, soon: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse(monkeypatch, ConnectionRefusedError())
-    deliver_all()
+    soon()
     due = timezone.localtime(Mail.objects.get().due)
-    assert f"The next try is at {due:%H:%M:%S}." in registered.get(STATUS).text
+    assert f"The next try is at {due:%H:%M:%S}." in shown(registered)
     tomorrow = due + timedelta(days=1)
     Mail.objects.update(due=tomorrow)
-    assert f"The next try is at {tomorrow:%Y-%m-%d %H:%M}." in registered.get(STATUS).text
+    assert f"The next try is at {tomorrow:%Y-%m-%d %H:%M}." in shown(registered)
 
 
-def test_a_second_mail_within_a_minute_says_when_it_leaves(registered: Client) -> None:
-    deliver_all()
+def test_while_a_retry_is_being_sent_it_is_being_sent(registered: Client, clock: Any) -> None:
+    Mail.objects.update(cause=Cause.DISCONNECTED, error="the server hung up", attempts=1)
+    clock(NOON + SOON)
+    assert take(Mail.objects.get().pk)
+    assert SENDING in shown(registered)
+
+
+def test_a_second_mail_within_a_minute_says_when_it_leaves(registered: Client, soon: Any) -> None:
+    soon()
     registered.post("/users/register/resend/")
-    deliver_all()
-    due = timezone.localtime(Mail.objects.get(state=State.PENDING).due)
-    assert f"the next mail leaves at {due:%H:%M:%S}." in registered.get(STATUS).text
+    soon()
+    assert "the next mail leaves at 14:04:12." in shown(registered)
+    soon(MINUTE)
+    assert f"{HANDED} at 14:03:18." in shown(registered)
 
 
-def test_a_taken_address_reads_exactly_like_a_free_one(
-    browser: Client, other_browser: Client, alice: User
+def test_a_budget_that_is_used_up_and_an_alarm_read_alike_and_name_no_time(
+    registered: Client, soon: Any
 ) -> None:
-    browser.post("/users/register/", registration(user_id="carol1", email="free@example.com"))
-    other_browser.post("/users/register/", registration(user_id="carol2", email=alice.email))
-    assert browser.get(STATUS).text == other_browser.get(STATUS).text
-    with time_machine.travel(timezone.now(), tick=False):
-        assert len(deliver_all()) == 2
-    assert browser.get(STATUS).text == other_browser.get(STATUS).text
-    assert "Handed to the mail server" in browser.get(STATUS).text
+    soon(SOON)
+    tomorrow = timezone.now() + timedelta(hours=20)
+    pages = []
+    for cause, due in ((Cause.BUDGET, tomorrow), (Cause.ALARM, tomorrow), (Cause.LOGIN, NOON)):
+        on_hold = cause != Cause.BUDGET
+        state = State.PENDING
+        Mail.objects.update(state=state, cause=cause, due=due, on_hold=on_hold, sent_at=None)
+        pages.append(shown(registered))
+    assert "We cannot send e-mail at the moment." in pages[0]
+    assert len(set(pages)) == 1
 
 
 def test_nobody_else_sees_it_and_it_changes_nothing(
@@ -126,15 +157,142 @@ def test_nobody_else_sees_it_and_it_changes_nothing(
     assert "no-store" in registered.get(STATUS).headers["Cache-Control"]
 
 
-def test_a_budget_that_is_used_up_is_no_wait_of_a_minute(registered: Client) -> None:
-    tomorrow = timezone.now() + timedelta(hours=20)
-    Mail.objects.update(due=tomorrow, cause=Cause.BUDGET, error="the day's budget is used up")
-    page = registered.get(STATUS).text
-    assert "Not two within a minute" not in page
-    assert "The next try is at" in page
+def test_activated_elsewhere_it_is_finished(
+    registered: Client, other_browser: Client, soon: Any
+) -> None:
+    [letter] = soon()
+    opened = other_browser.get(link_in(letter), follow=True)
+    other_browser.post(opened.wsgi_request.path, {"password": PASSWORD})
+    assert "This registration is finished." in registered.get(STATUS).text
 
 
-def test_while_a_retry_is_being_sent_it_is_being_sent(registered: Client) -> None:
-    Mail.objects.update(cause=Cause.DISCONNECTED, error="the server hung up", attempts=1)
-    assert take(Mail.objects.get().pk)
-    assert "The mail is being sent." in registered.get(STATUS).text
+# What others did with this address. In each story mallory registers an address with a history, and
+# at the same moment one without, and compares what the two pages show.
+
+
+def has_an_owner(address: str) -> None:
+    claim = accounts.register(
+        user_id="alice", email=address, name="A", password=PASSWORD, language="en"
+    )
+    accounts.activate(claim)
+
+
+def was_registered_by_somebody_in_this_minute(address: str) -> None:
+    accounts.register(user_id="bob", email=address, name="B", password=PASSWORD, language="en")
+    deliver_all()
+
+
+def was_registered_six_times_today(address: str) -> None:
+    sent = {"letter": "register", "state": State.SENT, "language": "ko", "address": address}
+    for hours in range(1, 7):
+        Mail.objects.create(**sent, sent_at=NOON - timedelta(hours=hours))
+
+
+def wants_no_mail(address: str) -> None:
+    Suppression.objects.suppress(address, Suppression.Reason.DECLINED, timedelta(days=30))
+
+
+def complained(address: str) -> None:
+    Suppression.objects.suppress(address, Suppression.Reason.COMPLAINED)
+
+
+HISTORIES = [
+    has_an_owner,
+    was_registered_by_somebody_in_this_minute,
+    was_registered_six_times_today,
+    wants_no_mail,
+    complained,
+]
+
+
+@pytest.fixture
+def mallorys(browser: Client, other_browser: Client) -> Callable[[], list[str]]:
+    """Registers both, and says what the two pages show at this moment."""
+
+    def pages() -> list[str]:
+        return [shown(browser), shown(other_browser)]
+
+    return pages
+
+
+def register_both(browser: Client, other_browser: Client) -> None:
+    browser.post("/users/register/", registration(user_id="mallory1", email="known@example.com"))
+    other_browser.post(
+        "/users/register/", registration(user_id="mallory2", email="unknown@example.com")
+    )
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+def test_the_past_of_an_address_does_not_show(
+    history: Any, browser: Client, other_browser: Client, mallorys: Any, soon: Any
+) -> None:
+    history("known@example.com")
+    register_both(browser, other_browser)
+    seen = [mallorys()]
+    soon(timedelta(seconds=1))
+    seen.append(mallorys())  # what is not sent is done sooner, and that does not show either
+    soon()
+    seen.append(mallorys())
+    for reader in (browser, other_browser):
+        reader.post("/users/register/resend/")
+    seen.append(mallorys())
+    soon()
+    seen.append(mallorys())
+    soon(2 * MINUTE)
+    seen.append(mallorys())
+    assert [one for one, _ in seen] == [other for _, other in seen]
+    assert len({one for one, _ in seen}) > 2, "it does show something"
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+def test_nor_while_mail_cannot_leave(
+    history: Any, browser: Client, other_browser: Client, mallorys: Any, soon: Any
+) -> None:
+    history("known@example.com")
+    alarms.raise_(Cause.LOGIN, "the login was refused")
+    register_both(browser, other_browser)
+    soon()
+    one, other = mallorys()
+    assert one == other
+    assert "We cannot send e-mail at the moment." in one
+    alarms.end()
+    soon()
+    one, other = mallorys()
+    assert one == other
+    assert HANDED in one
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+def test_nor_while_the_budget_is_used_up(
+    history: Any, browser: Client, other_browser: Client, mallorys: Any, soon: Any, settings: Any
+) -> None:
+    history("known@example.com")
+    settings.EMAIL_DAILY_LIMIT = 1
+    Mail.objects.create(letter="register", state=State.SENT, language="ko", sent_at=NOON)
+    register_both(browser, other_browser)
+    soon()
+    one, other = mallorys()
+    assert one == other
+    assert "We cannot send e-mail at the moment." in one
+
+
+def test_the_owner_who_comes_after_does_not_show(
+    browser: Client, other_browser: Client, mallorys: Any, soon: Any, cast: Callable[..., User]
+) -> None:
+    """A stranger's claim to the address lives on, and acts as before."""
+    register_both(browser, other_browser)
+    soon(2 * MINUTE)
+    has_an_owner("known@example.com")
+    for path in (STATUS, PAGE):
+        one, other = (page_text(reader.get(path)) for reader in (browser, other_browser))
+        assert one.replace("known", "unknown").replace("unun", "un") == other.replace(
+            "mallory2", "mallory1"
+        )
+    actions = [
+        ("/users/register/resend/", {}),
+        ("/users/register/address/", {"email": "third@example.com"}),
+        ("/users/register/cancel/", {}),
+    ]
+    for path, fields in actions:
+        answers = [reader.post(path, fields) for reader in (browser, other_browser)]
+        assert len({(answer.status_code, answer["Location"]) for answer in answers}) == 1

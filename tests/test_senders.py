@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -64,8 +65,8 @@ def test_what_ends_at_once_is_tried_ever_more_rarely(
     dying = "import os, sys; open(f'{sys.argv[1]}/{os.getpid()}', 'w'); sys.exit(1)"
     senders_of(dying).start()
     wait_for(lambda: len(pids(tmp_path)) == 3, "three of them")
-    waits = [record.args[1] for record in caplog.records if record.name == "cs_web.senders"]
-    assert waits[:2] == [0.02, 0.04]
+    waits = [record.args for record in caplog.records if record.name == "cs_web.senders"]
+    assert waits[:2] == [(0.02,), (0.04,)]
 
 
 def test_they_are_asked_to_stop_and_finish_what_they_do(
@@ -105,6 +106,19 @@ def test_a_program_that_is_not_there_stops_no_site(caplog: pytest.LogCaptureFixt
     senders.stop()
     senders.watcher.join(10)
     assert not senders.watcher.is_alive()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks into Linux's /proc")
+def test_they_inherit_no_socket(senders_of: Callable[..., Senders], tmp_path: Path) -> None:
+    """Or a new web server could not listen while they live."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.set_inheritable(True)  # as gunicorn does
+        senders_of().start()
+        [pid] = wait_for(lambda: pids(tmp_path), "them")
+        files = [fd.readlink() for fd in Path(f"/proc/{pid}/fd").iterdir()]
+    assert not [file for file in files if str(file).startswith("socket:")]
 
 
 def test_what_was_never_started_can_be_stopped() -> None:

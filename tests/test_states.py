@@ -268,10 +268,14 @@ def test_declining_never_touches_an_account(alice: User, dora: User) -> None:
     assert not Suppression.objects.exists()
 
 
-def test_activation_by_staff_ends_other_claims_too(bob: User, cast: Callable[..., User]) -> None:
-    cast("mallory", "waiting", email=bob.email)
+def test_activation_by_staff_closes_the_address_to_other_claims_too(
+    bob: User, cast: Callable[..., User]
+) -> None:
+    mallory = cast("mallory", "waiting", email=bob.email)
     accounts.activate_by_staff(bob)
-    assert User.objects.get().user_id == "bob"
+    with pytest.raises(accounts.LinkSpent):
+        accounts.activate_by_staff(mallory)
+    assert User.objects.owner_of(bob.email) == bob
 
 
 def test_a_change_and_its_message_are_written_together_or_not_at_all(

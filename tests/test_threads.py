@@ -370,7 +370,7 @@ def test_work_that_was_paused_and_continued_goes_on(
 
 def test_no_thread_exists_before_the_first_request(tmp_path: Path) -> None:
     """A server that loads the site and then forks would deadlock its workers in SQLite."""
-    site = Site(tmp_path, MAIL_THREADS="2", **DEVELOPMENT).migrate()
+    site = Site(tmp_path, MAIL_ENGINE="threads", MAIL_THREADS="2", **DEVELOPMENT).migrate()
     assert site.story(LATE).splitlines() == [
         "imported: MainThread",
         "requested: MainThread mail-sender-0 mail-sender-1 mail-sweeper",

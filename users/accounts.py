@@ -153,7 +153,8 @@ def prune_claims(before: datetime, at_most: int) -> int:
 def activate(claim: User, new_password: str | None = None) -> User:
     """Activates the account of somebody who has proven the mailbox and knows the password.
 
-    The address now belongs to this account, and every other claim to it is deleted. With
+    The address now belongs to this account. Other claims to it live on until they expire, as those
+    that are made from now on do: the browser of a stranger must not see that somebody came. With
     `new_password` only the mailbox was proven, so whoever chose the old password is locked out.
     Raises LinkSpent if the claim is no longer there, or names another address.
     """
@@ -164,12 +165,10 @@ def activate(claim: User, new_password: str | None = None) -> User:
         changes["password"] = claim.password
     try:
         with transaction.atomic():
-            _lock(User.objects.at_address(claim.email))
             # Filters by address too: it may have been corrected since the link was checked.
             same = User.objects.waiting().filter(pk=claim.pk, email=claim.email)
             if not same.update(**changes):
                 raise LinkSpent
-            _delete(User.objects.waiting().at_address(claim.email))
     except IntegrityError as error:  # another account proved this address first
         raise LinkSpent from error
     log.info("activated %s", claim.pk)

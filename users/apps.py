@@ -7,5 +7,6 @@ class UsersConfig(AppConfig):
     verbose_name = _("People")
 
     def ready(self) -> None:
-        # Imported to register the letters, which the mail app calls, and the signal receivers.
-        from users import audit, letters  # noqa: F401
+        # Imported to register the letters and chores, which the mail app calls, and the signal
+        # receivers.
+        from users import audit, chores, letters  # noqa: F401

@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +20,7 @@ from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.crypto import get_random_string
+from django.utils import timezone
 
 from users.models import User
 
@@ -171,17 +173,30 @@ def _device(request: HttpRequest) -> list[str]:
 # The claim: in the session, and useless once it is activated
 
 
-CLAIM = "claim"
+CLAIM, ASKED = "claim", "asked"
 
 
-def remember_claim(request: HttpRequest, claim: User) -> None:
-    """This browser has registered, or has given the password of the claim."""
+def remember_claim(request: HttpRequest, claim: User, *, asked: bool = False) -> None:
+    """This browser has registered (so it has `asked` for a message), or has given the password."""
     request.session.cycle_key()  # whoever knew the old session must not see the claim
     request.session[CLAIM] = str(claim.pk)
+    request.session[ASKED] = [timezone.now().timestamp()] if asked else []
 
 
 def forget_claim(request: HttpRequest) -> None:
     request.session.pop(CLAIM, None)
+    request.session.pop(ASKED, None)
+
+
+def remember_asking(request: HttpRequest, *, elsewhere: bool = False) -> None:
+    """This browser has just asked for its message; `elsewhere`: at another address than before."""
+    before = [] if elsewhere else request.session.get(ASKED, [])
+    request.session[ASKED] = [*before[-1:], timezone.now().timestamp()]
+
+
+def times_asked(request: HttpRequest) -> list[datetime]:
+    """The last time that this browser has asked, after the one before, if there was one."""
+    return [datetime.fromtimestamp(at, UTC) for at in request.session.get(ASKED, [])]
 
 
 def claim_of(request: HttpRequest, *, include_expired: bool = False) -> User | None:

@@ -9,12 +9,14 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from mail.causes import Cause
-from mail.models import HANDED_OVER, Attempt, Mail, Report, State
+from mail.models import HANDED_OVER, Attempt, Mail, Report, State, Suppression
+from mail.queue.chores import chore
 from mail.queue.letters import letters
 
 OVERDUE_TOO_LONG = timedelta(minutes=5)
 # How long a row is kept that was asked for an address nobody has.
 UNKNOWN_ADDRESS_KEPT_FOR = timedelta(days=1)
+KEPT_FOR = timedelta(days=30)  # every other row, once it is done
 ROWS_A_BATCH = 1000
 # The limits of a day and the rates of a week are counted from the rows.
 DAYS_AT_LEAST = 7
@@ -22,26 +24,33 @@ DAYS_AT_LEAST = 7
 
 @dataclass(frozen=True)
 class Status:
-    step: str  # waiting, turn, later, sent, delivered, refused, failed
-    at: datetime | None = None  # when it was sent, or when it is tried next
-    cause: str = ""
-    error: str = ""  # the mail server's words, for a person
+    step: str  # waiting, later, held, left, refused, failed
+    at: datetime | None = None  # when it is tried next, if it is tried later
+
+
+# What other messages, or the owner of the mailbox, keep from leaving looks as if it had left.
+LEFT = (State.SENT, State.DELIVERED, State.COMPLAINED, State.DROPPED)
+HELD = (Cause.BUDGET, Cause.ALARM)  # nothing leaves; when it does again is not for strangers
 
 
 def status_of(user: Any, letter: str, address: str) -> Status:
-    """How the newest message of a letter to a person at an address is doing."""
+    """How the newest message of a letter to a person at an address is doing, for their own eyes.
+
+    It shows what the mail service does, and nothing of other people.
+    """
     mails = Mail.objects.filter(user=user, letter=letter, address=address)
-    # Ended by us and in silence: what counts is the message before.
-    silent = (State.DROPPED, State.CANCELLED)
-    mail = mails.exclude(state__in=silent).order_by("-created_at").first()
+    mail = mails.exclude(state=State.CANCELLED).order_by("-created_at").first()
     if mail is None:
         return Status("waiting")
-    if mail.state == State.PENDING:
-        if not mail.cause or mail.claimed or mail.due <= timezone.now():
-            return Status("waiting")
-        return Status("turn" if mail.cause == Cause.TURN else "later", mail.due, mail.cause)
-    step = {"bounced": "refused", "complained": "sent"}.get(mail.state, mail.state)
-    return Status(step, mail.sent_at, mail.cause, mail.error)
+    if mail.state in LEFT or mail.cause == Cause.TURN:
+        return Status("left")
+    if mail.state != State.PENDING:
+        return Status("failed" if mail.state == State.FAILED else "refused")
+    if mail.on_hold or mail.cause in HELD:
+        return Status("held")
+    if not mail.cause or mail.claimed or mail.due <= timezone.now():
+        return Status("waiting")
+    return Status("later", mail.due)
 
 
 def by_state() -> dict[str, int]:
@@ -134,10 +143,28 @@ def finished(older_than: timedelta) -> QuerySet[Mail]:
 def prune(older_than: timedelta, progress: Callable[[int], None]) -> int:
     """Deletes finished rows in batches, so that nobody waits long for a lock."""
     deleted = 0
-    while pks := list(finished(older_than).values_list("pk", flat=True)[:ROWS_A_BATCH]):
-        # Asked again: staff may have sent one again since.
-        finished(older_than).filter(pk__in=pks).delete()
-        deleted += len(pks)
+    while batch := _prune_batch(older_than, ROWS_A_BATCH):
+        deleted += batch
         progress(deleted)
     Report.objects.filter(last_at__lt=timezone.now() - older_than).delete()
     return deleted
+
+
+def _prune_batch(older_than: timedelta, at_most: int) -> int:
+    pks = list(finished(older_than).values_list("pk", flat=True)[:at_most])
+    # Asked again: staff may have sent one again since.
+    finished(older_than).filter(pk__in=pks).delete()
+    return len(pks)
+
+
+@chore
+def prune_mail(at_most: int) -> int:
+    return _prune_batch(KEPT_FOR, at_most)
+
+
+@chore
+def prune_suppressions(at_most: int) -> int:
+    ended = Suppression.objects.filter(until__lte=timezone.now())
+    pks = list(ended.values_list("pk", flat=True)[:at_most])
+    ended.filter(pk__in=pks).delete()
+    return len(pks)

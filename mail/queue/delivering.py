@@ -45,12 +45,15 @@ def deliver(pk: Any) -> Mail | None:
 def _deliver(mail: Mail) -> None:
     try:
         decision = decide(mail)
+        # While nothing leaves, what would not be sent anyway waits alike: nobody can tell it apart.
+        refusal = decision if isinstance(decision, Outcome) else None
+        has_failed = refusal and refusal.state == State.FAILED
+        if not has_failed and alarms.is_raised() and (refusal or not alarms.take_probe()):
+            return alarms.hold(mail)
         if isinstance(decision, Outcome):
-            if decision.writer and not alarms.is_raised():
+            if decision.writer:
                 write(mail, decision.writer).message().as_bytes()
             return _apply(mail, decision)
-        if alarms.is_raised() and not alarms.take_probe():
-            return alarms.hold(mail)
         message = write(mail, decision)
         accepted = connection.send(message)
     except Exception as error:  # whatever it is, the loop goes on and the row says so
@@ -67,9 +70,10 @@ def decide(mail: Mail) -> Writer | Outcome:
     if timezone.now() > mail.created_at + letter.useful_for:
         why = f"too late to be of use. {mail.error}".strip()
         return Outcome(State.FAILED, Cause.TOO_LATE, why)
+    # The service as a whole comes first: while it sends nothing, all letters wait alike.
     return (
-        limits.of_the_address(mail, letter)
-        or limits.of_the_budget(mail)
+        limits.of_the_budget(mail)
+        or limits.of_the_address(mail, letter)
         or letter.decide(mail)
         or Outcome(State.DROPPED, Cause.NOT_NEEDED, "no longer needed")
     )

@@ -34,8 +34,8 @@ def for_nobody(writer: Writer) -> Outcome:
 
 
 def suppressed(reason: Suppression.Reason) -> Outcome:
-    """The answer of a letter to an address that refused mail before, or wants none."""
-    if reason == Suppression.Reason.DECLINED:
+    """The answer of a letter to an address that refused mail before, or whose owner wants none."""
+    if reason in (Suppression.Reason.DECLINED, Suppression.Reason.COMPLAINED):
         return Outcome(State.DROPPED, Cause.SUPPRESSED, "the owner of this address wants no mail")
     why = f"mail to this address has come back before: {reason.label}"
     return Outcome(State.REFUSED, Cause.SUPPRESSED, why)

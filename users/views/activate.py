@@ -19,14 +19,14 @@ from users.views.pages import TOKEN_IN_COOKIE, LinkPage, bad_link, person_in_lin
 
 
 class ActivationLink(LinkPage):
-    """Every page behind an activation link: for waiting accounts only."""
+    """Every page behind an activation link: for waiting accounts whose address is free."""
 
     token_generator = tokens.activation
     url_name = "users:activate"
     renew_url_name = "users:activate_renew"
 
     def accepts(self, person: User) -> bool:
-        return person.is_waiting
+        return person.is_waiting and User.objects.owner_of(person.email) is None
 
     def refusal(
         self, request: HttpRequest, uidb64: str, token: str = TOKEN_IN_COOKIE

@@ -36,7 +36,7 @@ class RegisterView(FormView):
         except accounts.UserIdTaken:
             form.add_error("user_id", texts.USER_ID_TAKEN)
             return self.form_invalid(form)
-        visitors.remember_claim(self.request, claim)
+        visitors.remember_claim(self.request, claim, asked=True)
         messages.success(self.request, texts.REGISTERED)
         return redirect("users:register_success")
 
@@ -51,7 +51,7 @@ class RegisterSuccessView(FormView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         claim = _claim(self.request)
-        status = progress.of_registration(claim)
+        status = progress.of_registration(claim, visitors.times_asked(self.request))
         return super().get_context_data(claim=claim, status=status, **kwargs)
 
 
@@ -65,6 +65,7 @@ class RegisterAddressView(RegisterSuccessView):
             accounts.correct_address(_claim(self.request), form.cleaned_data["email"])
         except accounts.LinkSpent:
             raise PermissionDenied(texts.NOT_YOUR_REGISTRATION) from None
+        visitors.remember_asking(self.request, elsewhere=True)
         messages.success(self.request, texts.ADDRESS_CORRECTED)
         return redirect("users:register_success")
 
@@ -74,7 +75,9 @@ class RegisterAddressView(RegisterSuccessView):
 def register_status(request: HttpRequest) -> HttpResponse:
     """The part of that page with the status of the message; static/site.js polls it."""
     claim = visitors.claim_of(request)
-    status = progress.of_registration(claim) if claim else progress.GONE
+    status = progress.GONE
+    if claim:
+        status = progress.of_registration(claim, visitors.times_asked(request))
     return render(request, "users/register_status.html", {"status": status})
 
 
@@ -82,6 +85,7 @@ def register_status(request: HttpRequest) -> HttpResponse:
 def register_resend(request: HttpRequest) -> HttpResponse:
     # The login form offers this to whoever knows the password, however late they come.
     accounts.resend_activation(_claim(request, include_expired=True))
+    visitors.remember_asking(request)
     messages.success(request, texts.ACTIVATION_SENT_AGAIN)
     return redirect("users:register_success")
 

@@ -88,8 +88,10 @@ class Command(BaseCommand):
             "Without --delete it only counts. It never deletes mail that waits, a suppression in "
             "force, or people.",
         )
-        least = operations.DAYS_AT_LEAST
-        prune.add_argument("--days", type=int, default=30, help=f"{least} or more, default: 30")
+        least, kept = operations.DAYS_AT_LEAST, operations.KEPT_FOR.days
+        prune.add_argument(
+            "--days", type=int, default=kept, help=f"{least} or more, default: {kept}"
+        )
         prune.add_argument("--delete", action="store_true", help="do it")
 
         work = add(

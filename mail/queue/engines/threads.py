@@ -19,6 +19,7 @@ from django.db import connections as databases
 from mail import conf
 from mail.models import Mail
 from mail.queue import delivering, engines
+from mail.queue.chores import Round
 from mail.transport import connection
 
 log = logging.getLogger(__name__)
@@ -102,8 +103,10 @@ class Pool:
         return True
 
     def sweep(self) -> None:
+        chores = Round()
         while True:
-            self.sweep_step()
+            if not self.sweep_step() and not self.blind:
+                chores.step()
             if self.stopping.wait(SWEEP_BEHIND if self.behind else self.sweep_every):
                 break
         databases.close_all()

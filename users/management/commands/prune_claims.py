@@ -8,8 +8,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from users import accounts
+from users.chores import CLAIMS_KEPT_FOR
 
 BATCH_SIZE = 500
+KEPT = CLAIMS_KEPT_FOR.days
 
 
 class Command(BaseCommand):
@@ -20,7 +22,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--days", type=int, default=7, help="expired for longer than this; default: 7"
+            "--days", type=int, default=KEPT, help=f"expired for longer than this; default: {KEPT}"
         )
         parser.add_argument("--delete", action="store_true", help="delete them")
 

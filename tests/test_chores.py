@@ -1,0 +1,147 @@
+"""What strangers make us store goes by itself, a batch at a time. Nobody's account ever does."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.test import Client
+from django.utils import timezone
+
+from mail.models import Mail, State, Suppression
+from mail.queue import chores
+from mail.queue.engines import threads
+from tests.conftest import registration, sign_in
+from tests.servers import wait_for
+from users.models import User
+
+pytestmark = pytest.mark.django_db
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def ours(monkeypatch: pytest.MonkeyPatch) -> list[chores.Chore]:
+    """No chores but those of a test."""
+    monkeypatch.setattr(chores, "chores", [])
+    return chores.chores
+
+
+def a_round() -> None:
+    """As the sweeper does it, until the round has ended."""
+    steps = chores.Round()
+    steps.step()
+    while steps.left:
+        steps.step()
+
+
+def test_what_has_expired_goes_and_nobody_else(
+    alice: User, dora: User, cast: Callable[..., User]
+) -> None:
+    root = User.objects.create_superuser("root-of-cs", "root@example.com", "correct-horse-battery")
+    cast("late", "waiting")
+    User.objects.update(claim_expires_at=timezone.now() - 8 * DAY)
+    cast("just", "waiting")
+    User.objects.filter(user_id="just").update(claim_expires_at=timezone.now() - 6 * DAY)
+    young = cast("young", "waiting")
+    a_round()
+    just = User.objects.get(user_id="just")
+    assert set(User.objects.all()) == {alice, dora, root, just, young}
+
+
+def test_a_claim_of_staff_is_not_taken(bob: User) -> None:
+    User.objects.update(claim_expires_at=timezone.now() - 8 * DAY, is_staff=True)
+    a_round()
+    assert User.objects.exists()
+
+
+def test_sessions_that_have_ended_go(alice: User, browser: Client, other_browser: Client) -> None:
+    sign_in(browser, "alice")
+    other_browser.post("/users/register/", registration())
+    Session.objects.filter(pk=other_browser.session.session_key).update(
+        expire_date=timezone.now() - timedelta(seconds=1)
+    )
+    a_round()
+    assert [row.pk for row in Session.objects.all()] == [browser.session.session_key]
+
+
+def test_old_mail_and_suppressions_that_have_ended_go() -> None:
+    now = timezone.now()
+    ages = {"new": timedelta(hours=1), "unknown": 2 * DAY, "old": 31 * DAY}
+    for address, age in ages.items():
+        state = State.DROPPED if address == "unknown" else State.SENT
+        Mail.objects.create(
+            letter="register", address=address, language="ko", state=state, sent_at=now - age,
+            created_at=now - age,
+        )  # fmt: skip
+    Mail.objects.create(
+        letter="register", address="waits", language="ko", created_at=now - 31 * DAY
+    )
+    for address, until in (("ended", now - DAY), ("lasts", now + DAY), ("forever", None)):
+        Suppression.objects.create(address=address, reason="bounced", until=until)
+    a_round()
+    assert set(Mail.objects.values_list("address", flat=True)) == {"new", "waits"}
+    assert set(Suppression.objects.values_list("address", flat=True)) == {"lasts", "forever"}
+
+
+def test_a_batch_a_step_so_that_no_mail_waits(ours: list[Any]) -> None:
+    left = [chores.AT_MOST * 2 + 1]
+
+    def many(at_most: int) -> int:
+        done = min(at_most, left[0])
+        left[0] -= done
+        return done
+
+    chores.chore(many)
+    steps = chores.Round()
+    seen = []
+    for _ in range(4):
+        steps.step()
+        seen.append(left[0])
+    assert seen == [chores.AT_MOST + 1, 1, 0, 0]
+
+
+def test_a_chore_that_fails_keeps_none_from_its_turn(
+    ours: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    done = []
+
+    @chores.chore
+    def broken(at_most: int) -> int:
+        raise RuntimeError("the disk is full")
+
+    @chores.chore
+    def sound(at_most: int) -> int:
+        done.append(at_most)
+        return 0
+
+    a_round()
+    assert done == [chores.AT_MOST]
+    assert "a chore has failed: broken" in caplog.text
+
+
+def test_the_next_round_comes_after_a_while(ours: list[Any]) -> None:
+    done, now = [], [1000.0]
+    chores.chore(lambda at_most: done.append(at_most) or 0)
+    steps = chores.Round(lambda: now[0])
+    for _ in range(3):
+        steps.step()
+    assert len(done) == 1
+    now[0] += chores.EVERY
+    steps.step()
+    assert len(done) == 2
+
+
+@pytest.fixture
+def pool() -> Iterator[threads.Pool]:
+    pool = threads.Pool(sweep_every=0.01)
+    yield pool
+    pool.stop()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_sweeper_does_them(ours: list[Any], pool: threads.Pool) -> None:
+    done = []
+    chores.chore(lambda at_most: done.append(at_most) or 0)
+    pool.start(1)
+    wait_for(lambda: done, "the round of chores")
