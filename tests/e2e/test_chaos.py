@@ -207,7 +207,7 @@ def kills(dice: random.Random) -> list[Kill]:
 
 
 def kill_a_worker(site: Site, dice: random.Random) -> None:
-    os.kill(dice.choice(site.workers()), signal.SIGKILL)
+    os.kill(dice.choice([*site.workers(), *site.senders()]), signal.SIGKILL)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from tests.servers import BlackHole, SmtpServer, wait_for
 
 PEOPLE = [f"person-{number:02}" for number in range(20)]
 ADDRESSES = {address_of(user_id) for user_id in PEOPLE}
-SENDERS = 2 * 4  # workers × MAIL_THREADS: what can be in flight at one time
+SENDERS = 2 * 4  # workers × MAIL_THREADS, in the workers: what can be in flight at one time
+IN_WORKERS = {"MAIL_ENGINE": "threads"}
 
 PENDING = "SELECT 1 FROM mail_mail WHERE state = 'pending'"
 CLAIMED = f"{PENDING} AND claimed"
@@ -66,7 +67,7 @@ def test_sigterm_finishes_what_is_being_sent_and_leaves_the_rest(
     new_smtp_site: NewSite, smtp: SmtpServer
 ) -> None:
     smtp.up().accepts = 3
-    site = new_smtp_site(**PATIENT).start()
+    site = new_smtp_site(**PATIENT, **IN_WORKERS).start()
     register_everybody(site)
     # A worker sweeps as soon as it is asked for something; so there is work for everybody.
     wait_for(lambda: Visitor(site).get("/") and smtp.receiving == SENDERS, "each sender has one")
@@ -139,7 +140,7 @@ def test_senders_live_in_the_workers_of_a_preloading_server(
     new_smtp_site: NewSite, smtp: SmtpServer
 ) -> None:
     smtp.up()
-    site = new_smtp_site((*GUNICORN, "--preload")).start()
+    site = new_smtp_site((*GUNICORN, "--preload"), **IN_WORKERS).start()
     register_everybody(site)
     wait_for(lambda: everybody_has_mail(smtp), "all mail of both workers")
 

@@ -281,7 +281,7 @@ def test_senders_apart_from_the_web_server(
     new_smtp_site: NewSite, smtp: SmtpServer, new_program: Callable[..., Program]
 ) -> None:
     smtp.up().accepts = 0
-    site = new_smtp_site(MAIL_ENGINE="work", EMAIL_TIMEOUT=120).start()
+    site = new_smtp_site(MAIL_BESIDE="false", EMAIL_TIMEOUT=120).start()
     for user_id in ("alice", "bob", "carol"):
         Visitor(site).register(user_id)
     assert len(site.rows(PENDING)) == 3, "the web processes send nothing"
