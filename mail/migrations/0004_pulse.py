@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("mail", "0002_plain_words"),
+        ("mail", "0003_reports"),
     ]
 
     operations = [
