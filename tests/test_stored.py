@@ -60,5 +60,3 @@ def test_a_form_that_stores_nothing_twice_is_no_row_more() -> None:
         cache.clear()
         Client().post("/users/password/reset/", {"email": "nobody@example.com"})
     assert rows()["Mail"] == 1
-
-
