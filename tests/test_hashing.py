@@ -1,4 +1,4 @@
-"""Hashing: which hash, and never more at once than there are cores, on the whole machine."""
+"""Hashing: which hash, and never on all cores at once, of the whole machine."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def all_taken(tmp_path: Path) -> Iterator[None]:
         "print('taken', flush=True)\n"
         "sys.stdin.read()\n"
     )
-    files = [str(tmp_path / f"hashing-{number}.lock") for number in range(hashing.CORES)]
+    files = [str(tmp_path / f"hashing-{number}.lock") for number in range(hashing.SLOTS)]
     command = [sys.executable, "-c", script, *files]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, **pipes) as other:  # type: ignore[call-overload]
@@ -153,7 +153,8 @@ def _count(monkeypatch: pytest.MonkeyPatch, hasher: type, method: str, made: lis
 # How many at once
 
 
-def test_there_is_room_for_one_hash_a_core(impatient: None) -> None:
+def test_there_is_room_for_a_hash_on_every_core_but_one(impatient: None) -> None:
+    assert max(1, hashing._CORES - 1) == hashing.SLOTS
     busy: list[bool] = []
 
     def enter() -> None:
@@ -164,7 +165,7 @@ def test_there_is_room_for_one_hash_a_core(impatient: None) -> None:
             busy.append(True)
 
     with ExitStack() as rooms:
-        for _ in range(hashing.CORES):
+        for _ in range(hashing.SLOTS):
             hashing._inside.room = False  # as if each were a thread of its own
             rooms.enter_context(hashing.room())
         _in_a_thread(enter)
@@ -174,7 +175,7 @@ def test_there_is_room_for_one_hash_a_core(impatient: None) -> None:
 
 def test_several_hashes_in_a_row_need_one_slot(impatient: None) -> None:
     with hashing.room():
-        for _ in range(hashing.CORES + 1):
+        for _ in range(hashing.SLOTS + 1):
             assert hashers.make_password(PASSWORD)
 
 

@@ -1,4 +1,4 @@
-"""Password hashes: slow on purpose, so never more at once than this machine has cores.
+"""Password hashes: slow on purpose, so never on all cores of this machine at once.
 
 The bound holds for all processes of the machine. A slot is a locked file in var/, and the kernel
 unlocks the file of a process that dies. Whoever finds no slot waits shortly, and only one request
@@ -21,7 +21,9 @@ from users import visitors
 
 log = logging.getLogger(__name__)
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+# One core is left to every other page.
+SLOTS = max(1, _CORES - 1)
 # Seconds. Whoever has proven a mailbox or a session waits longer than a stranger who signs in, and
 # in a queue of their own: a flood of sign-ins must not keep anybody from a reset.
 PATIENCE, PATIENCE_OF_THE_PROVEN = 0.5, 5.0
@@ -74,7 +76,7 @@ def _wait_for_slot(patience: float) -> int:
 
 def _free_slot() -> int | None:
     """The descriptor of a file that is locked now; None if others have locked them all."""
-    for number in range(CORES):
+    for number in range(SLOTS):
         try:
             slot = os.open(settings.VAR_DIR / f"hashing-{number}.lock", os.O_RDONLY | os.O_CREAT)
         except OSError as error:  # made by another user, perhaps: people must still get in
