@@ -35,6 +35,12 @@ def _no_kept_connection() -> Any:
     cache.clear()
 
 
+@pytest.fixture(autouse=True)
+def _slots_of_its_own(settings: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests that run side by side do not wait for each other's sign-ins."""
+    settings.VAR_DIR = tmp_path_factory.getbasetemp()
+
+
 @pytest.fixture
 def cast(db: None) -> Callable[..., User]:
     """Makes a person by the door that every person comes through."""

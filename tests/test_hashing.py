@@ -29,7 +29,7 @@ PRODUCTION = ["users.hashing.Argon2", "users.hashing.PBKDF2"]
 
 
 @pytest.fixture(autouse=True)
-def _slots_of_its_own(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _production(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.VAR_DIR = tmp_path
     settings.PASSWORD_HASHERS = PRODUCTION
     monkeypatch.setattr(hashing.PBKDF2, "iterations", 1000)

@@ -16,12 +16,13 @@ import django
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 django.setup()
 
+from django.contrib.auth import authenticate  # noqa: E402
 from django.db import connection  # noqa: E402
 
 from mail import api  # noqa: E402
 from mail.models import Mail, Suppression  # noqa: E402
-from users import accounts  # noqa: E402
-from users.models import User  # noqa: E402
+from users import accounts, guard  # noqa: E402
+from users.models import FailedSignIn, Tally, User  # noqa: E402
 
 ROUNDS = 25
 
@@ -76,8 +77,17 @@ def suppressions(number: int) -> str:
     return f"{done}, {Suppression.objects.filter(address=address).count()} row"
 
 
+def guesses(number: int) -> str:
+    name = f"guessed-{number}"
+    wrong = {"username": name, "password": "wrong-horse"}
+    done = at_once(*(lambda: authenticate(None, **wrong) for _ in range(2)))
+    counted = Tally.objects.get(key=f"name {guard.hashed(name)}").times
+    kept = FailedSignIn.objects.filter(name=guard.hashed(name)).values_list("times", flat=True)
+    return f"{done}, {counted} counted, {sorted(kept)} kept"
+
+
 if __name__ == "__main__":
-    races = (twins, resend_and_cancel, names, suppressions)
+    races = (twins, resend_and_cancel, names, suppressions, guesses)
     json.dump(
         {race.__name__: Counter(race(number) for number in range(ROUNDS)) for race in races},
         sys.stdout,
