@@ -116,12 +116,11 @@ def _count(limits: dict[str, int]) -> None:
 
 
 def _check(tallies: Iterable[Tally], limits: dict[str, int]) -> None:
-    now = timezone.now()
     waits = [timedelta(0)]
     for tally in tallies:
-        if tally.ends_at > now:
-            full = tally.times >= limits[tally.key]
-            waits.append((tally.ends_at if full else tally.free_at) - now)
+        now, limit = timezone.now(), limits[tally.key]
+        if tally.ends_at > now and _wait(tally.times, limit):
+            waits.append((tally.ends_at if tally.times >= limit else tally.free_at) - now)
     if max(waits) > timedelta(0):
         raise TooMany(math.ceil(max(waits).total_seconds()))
 
