@@ -38,7 +38,7 @@ ROOT_URLCONF = "cs_web.urls"
 WSGI_APPLICATION = "cs_web.wsgi.application"
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "cs_web.apps.CarefulAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -1,0 +1,36 @@
+"""System checks: what anybody with an account on this machine could read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Tags, Warning, register
+
+FOR_OTHERS = 0o007
+
+
+@register(Tags.security)
+def check_files(**_: Any) -> list[CheckMessage]:
+    """Not in development, where the machine is the developer's own."""
+    if settings.DEBUG:
+        return []
+    return [
+        Warning(
+            f"{path} is open to everybody on this machine (mode {path.stat().st_mode & 0o777:o}).",
+            hint=f"chmod o= {path}",
+            id="cs_web.W001",
+        )
+        for path in _private()
+        if path.exists() and path.stat().st_mode & FOR_OTHERS
+    ]
+
+
+def _private() -> Iterator[Path]:
+    yield settings.BASE_DIR / "secrets.json"
+    yield settings.VAR_DIR
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        file = Path(str(database["NAME"]))
+        if not file.is_relative_to(settings.VAR_DIR):  # whose mode is enough
+            yield file
