@@ -187,7 +187,8 @@ def test_when_one_message_cannot_be_queued_none_is(monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    return Site(tmp_path, **DEVELOPMENT).migrate()
+    """With senders in the process itself, for nothing else runs beside it here."""
+    return Site(tmp_path, MAIL_ENGINE="threads", **DEVELOPMENT).migrate()
 
 
 def letters_of(site: Site) -> Iterator[EmailMessage]:

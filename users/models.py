@@ -43,7 +43,8 @@ class UserQuerySet(models.QuerySet["User"]):
 
     def owner_of(self, address: str) -> "User | None":
         """The account that has proven this address, active or disabled."""
-        return self.at_address(address).filter(activated_at__isnull=False).first()
+        owned = self.alias(address_key=Lower("email")).filter(activated_at__isnull=False)
+        return owned.filter(address_key=address.lower()).first()
 
     def at_address(self, address: str) -> "UserQuerySet":
         """Accounts and claims. Stored addresses are ASCII, so LOWER means the same everywhere."""

@@ -56,7 +56,7 @@ def limited(view: View) -> View:
 
 def _count(request: HttpRequest) -> int:
     """The requests of this network in this hour, with this one. All forms share one counter."""
-    key = f"forms:{network(request)}:{int(time.time()) // WINDOW}"
+    key = f"forms:{(networks(request) or ['unknown'])[0]}:{int(time.time()) // WINDOW}"
     try:
         cache.add(key, 0, WINDOW)
         return int(cache.incr(key))
