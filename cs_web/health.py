@@ -80,7 +80,7 @@ def examine() -> Iterator[Finding]:
 
 def _engine() -> Finding:
     engine = api.engine_named(settings.MAIL_ENGINE)
-    trouble = engine.trouble()
+    trouble = engine.trouble() if hasattr(engine, "trouble") else ""
     return Finding("engine", not trouble, trouble or type(engine).__name__.lower())
 
 
