@@ -6,6 +6,7 @@ It is bounded here; CRAWLER_REQUESTS=20000 lets it run for longer, CRAWLER_SEED 
 
 import os
 import random
+import re
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -52,6 +53,9 @@ NAMES = [
     "term", "timeline-TOTAL_FORMS", "mails-TOTAL_FORMS", "mails-INITIAL_FORMS", "DELETE", "\0",
     "x" * 300,
 ]  # fmt: skip
+LOOKUPS = [name for name in NAMES if "__" in name] + ["q", "o", "p", "e", "state", "level"]
+LIST = r"admin/\w+/\w+/"
+ACTIONS = ["resend_activation", "disable", "send_again", "cancel", "clear", "delete_selected", "x"]
 HEADERS = [
     "accept", "accept-language", "accept-encoding", "content-type", "cookie", "host", "origin",
     "referer", "user-agent", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host",
@@ -126,16 +130,28 @@ class Crawler:
         if self.chance.random() < 0.2:
             fields = {**registration(user_id=f"u{self.chance.random()}"[:20]), **fields}
         if self.chance.random() < 0.1:
-            actions = ["resend_activation", "disable", "send_again", "cancel", "clear"]
-            fields |= {"action": self.chance.choice([*actions, "delete_selected"])}
+            fields |= {"action": self.chance.choice(ACTIONS)}
             fields |= {"_selected_action": [self.word(), self.word()]}
         return fields
 
     def encoded(self, fields: dict[str, Any]) -> str:
         return urlencode(fields, doseq=True, errors="surrogatepass")
 
-    def request(self) -> dict[str, Any]:
+    def question(self) -> dict[str, Any]:
+        """What staff may ask a list of the admin: where most can go wrong, so asked more often."""
+        route = "/" + self.chance.choice([r for r in self.routes if re.fullmatch(LIST, r)])
+        if self.chance.random() < 0.2:
+            typed = {"action": self.chance.choice(ACTIONS), "_selected_action": self.word()}
+            kind = {"content_type": KINDS[0], "data": self.encoded(typed)}
+            return {"method": "POST", "path": route, "headers": {}, **kind}
+        names = self.chance.sample(LOOKUPS, self.chance.choice([1, 1, 1, 2, 3]))
+        query = self.encoded({name: self.word() for name in names})
+        return {"method": "GET", "path": route, "headers": {}, "query": query}
+
+    def request(self, who: str) -> dict[str, Any]:
         """One request, as what the test client is called with."""
+        if who == "staff" and self.chance.random() < 0.6:
+            return self.question()
         method, chance = self.chance.choice(METHODS), self.chance
         request: dict[str, Any] = {"method": method.upper(), "path": self.path()}
         if chance.random() < 0.7:
@@ -183,7 +199,8 @@ def test_rubbish_is_no_500(people: dict[str, User], settings: Any) -> None:
             browsers, before = crawler.browsers(), transaction.savepoint()
             settings.TRUSTED_PROXIES = crawler.chance.choice([0, 1, 2])
             cache.clear()
-        who, request = crawler.chance.choice(list(browsers)), crawler.request()
+        who = crawler.chance.choice(list(browsers))
+        request = crawler.request(who)
         browser = browsers[who]
         cookies = browser.cookies.copy()
         response = send(browser, request)
