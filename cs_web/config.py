@@ -59,6 +59,7 @@ EXAMPLES = {
     "AWS_SECRET_ACCESS_KEY": "the secret that belongs to AWS_ACCESS_KEY_ID",
     "EMAIL_DAILY_LIMIT": "500",
     "EMAIL_PER_ADDRESS_LIMIT": "6",
+    "EMAIL_PER_NETWORK_LIMIT": "60",
     "AWS_SNS_TOPIC_ARN": "arn:aws:sns:ap-northeast-2:123456789012:ses-events",
     "FORMS_PER_NETWORK_LIMIT": "60",
     "SESSION_HOURS": "336",
@@ -134,6 +135,7 @@ class Config(BaseModel):
 
     EMAIL_DAILY_LIMIT: int | None = Field(None, ge=0)
     EMAIL_PER_ADDRESS_LIMIT: int = Field(6, ge=1, le=1000)
+    EMAIL_PER_NETWORK_LIMIT: int = Field(60, ge=1)
     FORMS_PER_NETWORK_LIMIT: int = Field(60, ge=1)
     SIGN_INS_PER_NETWORK_LIMIT: int = Field(60, ge=1)
 

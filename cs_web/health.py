@@ -69,6 +69,7 @@ def is_monitor(request: HttpRequest) -> bool:
 def examine() -> Iterator[Finding]:
     try:
         from_database = [Finding("database", True, "ok"), _overdue(), _alarm(), _engine()]
+        from_database += _budget()
     except DatabaseError as error:
         log.error("the database does not answer: %s", error)
         from_database = [Finding("database", False, "does not answer")]
@@ -95,6 +96,12 @@ def _alarm() -> Finding:
     alarm = api.current_alarm()
     since = f"mail cannot leave, since {alarm.since.isoformat('T', 'seconds')}" if alarm else "none"
     return Finding("alarm", alarm is None, since)
+
+
+def _budget() -> Iterator[Finding]:
+    # Without figures, which would tell who watches them whether a message has left.
+    if any(part.nearly_used_up for part in api.budget_parts()):
+        yield Finding("budget", False, "nearly used up")
 
 
 def _cache() -> Finding:

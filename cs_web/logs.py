@@ -16,10 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 LINE_MAX_LENGTH = 2_000
 BODY_MAX_LENGTH = 50_000
 
-# What follows a person in /users/activate/<uid64>/… and /users/password/reset/<uid64>/…, however a
+# What follows a person in /users/activate/<uid64>/… (so also password/reset and notices), however a
 # stranger or a mail program has spelled the path; and what looks like a token, wherever it is.
 SLASH = "(?:/|%2f)+"
-IN_PATH = re.compile(rf"((?:activate|reset){SLASH}(?:(?!%2f)[^/\s])+{SLASH})[^/\s?\"']+", re.I)
+IN_PATH = re.compile(
+    rf"((?:activate|reset|notices){SLASH}(?:(?!%2f)[^/\s])+{SLASH})[^/\s?\"']+", re.I
+)
 TOKEN = re.compile(r"\b[0-9a-z]{1,13}(?:-|%2d)[0-9a-f]{32}\b", re.I)
 
 

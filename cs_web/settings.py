@@ -175,6 +175,7 @@ if EMAIL_SERVICE == "ses":
 
 EMAIL_DAILY_LIMIT = conf.EMAIL_DAILY_LIMIT  # messages in 24 hours; 0: no limit of ours
 EMAIL_PER_ADDRESS_LIMIT = conf.EMAIL_PER_ADDRESS_LIMIT  # of a letter to an address, in 24 hours
+EMAIL_PER_NETWORK_LIMIT = conf.EMAIL_PER_NETWORK_LIMIT  # that one network causes, in 24 hours
 FORMS_PER_NETWORK_LIMIT = conf.FORMS_PER_NETWORK_LIMIT  # forms that send mail, in an hour
 
 MAIL_THREADS = conf.MAIL_THREADS

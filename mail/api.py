@@ -6,13 +6,24 @@ from mail.conf import absolute_url
 from mail.desk.adhoc import report_to_admins
 from mail.desk.mailbox import context as mailbox_context
 from mail.desk.operations import OVERDUE_TOO_LONG, Status, oldest_overdue, status_of
-from mail.models import Mail, Priority, Suppression
+from mail.models import Budget, Mail, Priority, State, Suppression, mailbox_of
 from mail.queue.alarms import alarms
 from mail.queue.chores import chore
 from mail.queue.delivering import deliver, overdue
 from mail.queue.engines import named as engine_named
 from mail.queue.engines.threads import drain
-from mail.queue.letters import Outcome, Writer, add_sample, for_nobody, letter, letters, suppressed
+from mail.queue.letters import (
+    Decision,
+    Outcome,
+    Writer,
+    add_sample,
+    for_nobody,
+    letter,
+    letters,
+    suppressed,
+)
+from mail.queue.limits import Part
+from mail.queue.limits import parts as budget_parts
 from mail.queue.posting import cancel, post
 
 # Why nothing unrequested goes to an address (None if it does), and to stop it.

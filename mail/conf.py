@@ -19,6 +19,7 @@ DEFAULTS: Mapping[str, Any] = {
     "EMAIL_REPLY_TO": "",
     "EMAIL_DAILY_LIMIT": 0,  # messages in 24 hours; 0: no limit of ours
     "EMAIL_PER_ADDRESS_LIMIT": 6,  # messages of a kind to one address in 24 hours
+    "EMAIL_PER_NETWORK_LIMIT": 60,  # messages in 24 hours that one network causes to strangers
     "MAIL_ENGINE": "threads",  # a name of `mail.queue.engines`, or a dotted path
     "MAIL_CELERY_APP": "",  # for the engine "celery", such as "mysite.celery.app"
     "MAIL_THREADS": 4,  # senders in a process

@@ -9,7 +9,6 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
 from django.db.models import Q
-from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -24,6 +23,10 @@ SNOOZE = timedelta(seconds=90)
 # How long a claim holds when nothing more is heard of its sender (see `mail.queue.leases`).
 LEASE = timedelta(minutes=1)
 CRASHES_AT_MOST = 5  # claims in a row that ended in a crash or an unexpected error
+# What an address that nobody has proven causes by a refusal: so long, and twice as long each time.
+# Only refusals on so many different days last.
+SUPPRESSED_FIRST, SUPPRESSED_LONGEST = timedelta(hours=2), timedelta(days=7)
+DAYS_UNTIL_IT_LASTS = 3
 ERROR_MAX_LENGTH = 500
 SUBJECT_MAX_LENGTH = 200  # of a draft
 FAULT_MAX_LENGTH = 250
@@ -52,6 +55,32 @@ class Priority(models.IntegerChoices):
     NOTICE = 1, _("notice")
 
 
+class Budget(models.TextChoices):
+    """Whose message it is: the part of a day's budget that it draws on (`mail.queue.limits`)."""
+
+    OWNER = "owner", _("to the owner of an account")
+    OPEN = "open", _("to an address that nobody has proven")
+    NOTICE = "notice", _("to an owner, about what a stranger did")
+    SITE = "site", _("of the site itself")
+
+
+# What anybody causes by typing an address.
+OF_STRANGERS = (Budget.OPEN, Budget.NOTICE)
+
+# Where one mailbox has many addresses: its domain, and what of the local part means nothing.
+VARIANTS = {"gmail.com": ("gmail.com", "."), "googlemail.com": ("gmail.com", "."),
+            "naver.com": ("naver.com", "")}  # fmt: skip
+
+
+def mailbox_of(address: str) -> str:
+    """The mailbox of an address, as a key: the same for all variants that are known to reach it."""
+    local, at, domain = address.lower().rpartition("@")
+    if domain in VARIANTS and not local.startswith("+"):
+        domain, ignored = VARIANTS[domain]
+        local = local.split("+")[0].translate(str.maketrans("", "", ignored))
+    return f"{local}{at}{domain}"
+
+
 class MailQuerySet(models.QuerySet["Mail"]):
     def due(self) -> "MailQuerySet":
         return self.filter(state=State.PENDING, due__lte=timezone.now())
@@ -69,7 +98,7 @@ class MailQuerySet(models.QuerySet["Mail"]):
         return self.waiting().update(state=State.CANCELLED)
 
     def to(self, address: str) -> "MailQuerySet":
-        return self.alias(address_key=Lower("address")).filter(address_key=address.lower())
+        return self.filter(mailbox=mailbox_of(address), address__iexact=address)
 
 
 class Mail(models.Model):
@@ -80,6 +109,9 @@ class Mail(models.Model):
         verbose_name=_("person"),
     )  # fmt: skip
     address = models.EmailField(_("address"), max_length=254, blank=True)
+    mailbox = models.CharField(max_length=254, blank=True, editable=False)  # `mailbox_of`
+    asker = models.CharField(max_length=32, blank=True, editable=False)  # a key of a network
+    budget = models.CharField(_("budget"), max_length=10, choices=Budget.choices, blank=True)
     language = models.CharField(_("language"), max_length=10)
     priority = models.SmallIntegerField(
         _("priority"), choices=Priority.choices, default=Priority.NOTICE
@@ -115,13 +147,19 @@ class Mail(models.Model):
                 "priority", "due", name="mail_pending_by_due", condition=Q(state=State.PENDING)
             ),
             models.Index("created_at", name="mail_by_age"),
-            models.Index("sent_at", name="mail_by_sending"),
-            models.Index(Lower("address"), "letter", name="mail_by_address"),
+            # Both of them count a day: how much of it each part has had, and each network.
+            models.Index("sent_at", "budget", name="mail_by_sending"),
+            models.Index("asker", "sent_at", name="mail_by_asker", condition=~Q(asker="")),
+            models.Index("mailbox", "created_at", name="mail_by_mailbox"),
             models.Index("provider_id", name="mail_by_provider_id", condition=~Q(provider_id="")),
         ]
 
     def __str__(self) -> str:
         return f"{self.letter} {self.pk}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.mailbox = mailbox_of(self.address)
+        super().save(*args, **kwargs)
 
     @staticmethod
     def in_flight() -> Q:
@@ -157,8 +195,8 @@ class Mail(models.Model):
         return self._finish(State.SENT, sent_at=timezone.now(), provider_id=provider_id)
 
     def end(self, state: State, cause: Cause, error: str) -> bool:
-        """It has ended without leaving."""
-        return self._finish(state, cause, error)
+        """It has ended without leaving, now."""
+        return self._finish(state, cause, error, due=timezone.now())
 
     def wait_until(self, due: datetime, cause: Cause, error: str, *, on_hold: bool = False) -> bool:
         """Not now: its turn comes later, and that costs no attempt."""
@@ -186,8 +224,9 @@ class Mail(models.Model):
         return {"state": State.PENDING, "claimed": True, "attempts": self.attempts}
 
     def _finish(self, state: State, cause: str = "", error: str = "", **changes: Any) -> bool:
-        ended = {"state": state, "cause": cause, "error": error[:ERROR_MAX_LENGTH]}
-        return self._change(self._ours(), claimed=False, **ended, **changes)
+        ended: dict[str, Any] = {"state": state, "cause": cause, "error": error[:ERROR_MAX_LENGTH]}
+        ended |= {"budget": self.budget, "claimed": False}
+        return self._change(self._ours(), **ended, **changes)
 
     def _change(self, expected: dict[str, Any], **changes: Any) -> bool:
         """Changes this object, and the row if it is as expected; whether it was."""
@@ -252,24 +291,49 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
     def reason_for(self, address: str) -> "Suppression.Reason | None":
         """Why unrequested messages do not go to this address; None if they do."""
         in_force = Q(until__isnull=True) | Q(until__gt=timezone.now())
-        row = self.alias(key=Lower("address")).filter(in_force, key=address.lower()).first()
+        row = self.filter(in_force, address=mailbox_of(address)).first()
         return Suppression.Reason(row.reason) if row else None
 
     def suppress(
         self, address: str, reason: "Suppression.Reason", for_: timedelta | None = None
     ) -> None:
         """Nothing unrequested goes to this address: for a time, or until staff clears it."""
-        before = self.alias(key=Lower("address")).filter(key=address.lower())  # as in the index
+        before = self.filter(address=mailbox_of(address))
         if for_ and before.filter(until__isnull=True).exists():
             return  # what staff must clear does not become a matter of days
         until = timezone.now() + for_ if for_ else None
         try:
             with transaction.atomic():
                 before.delete()
-                self.create(address=address, reason=reason, until=until)
+                self.create(address=mailbox_of(address), reason=reason, until=until)
         except IntegrityError:  # another process has just done the same
             return
         log.info("suppressed an address: %s", reason)
+
+    def after(self, mail: "Mail | None", reason: "Suppression.Reason", address: str = "") -> None:
+        """What a message has caused: for good only where its owner has proven the address."""
+        expires = mail is not None and mail.budget in OF_STRANGERS
+        suppress = self.suppress_for_a_while if expires else self.suppress
+        suppress(address or mail.address, reason)  # type: ignore[union-attr]
+
+    def suppress_for_a_while(self, address: str, reason: "Suppression.Reason") -> None:
+        """The same for a message that anybody can cause: a mailbox may be made tomorrow.
+
+        It lasts hours, twice as many each time, and only after several days for ever.
+        """
+        now, today = timezone.now(), timezone.localdate()
+        new = {"address": mailbox_of(address), "reason": reason, "until": now}
+        with transaction.atomic():
+            self.bulk_create([self.model(**new)], ignore_conflicts=True)
+            rows = self.filter(address=new["address"], until__isnull=False)
+            for row in rows.select_for_update():
+                row.days += row.last_day != today
+                row.times, row.last_day, row.reason = row.times + 1, today, reason
+                wait = min(SUPPRESSED_FIRST * 2 ** min(row.times - 1, 20), SUPPRESSED_LONGEST)
+                lasts = row.days >= DAYS_UNTIL_IT_LASTS
+                row.until = None if lasts else max(row.until or now, now + wait)
+                row.save()
+        log.info("suppressed an address for a while: %s", reason)
 
 
 class Suppression(models.Model):
@@ -281,19 +345,20 @@ class Suppression(models.Model):
         BOUNCED = "bounced", _("mail came back")
         COMPLAINED = "complained", _("reported as spam")
 
-    address = models.EmailField(_("address"), max_length=254)
+    address = models.EmailField(_("address"), max_length=254, unique=True)  # by `mailbox_of`
     reason = models.CharField(_("reason"), max_length=50, choices=Reason.choices)
     created_at = models.DateTimeField(_("since"), default=timezone.now)
     until = models.DateTimeField(_("until"), null=True, blank=True)
+    # How often it was refused, on how many days, and the last of these (`suppress_for_a_while`).
+    times = models.PositiveIntegerField(_("how often"), default=0)
+    days = models.PositiveSmallIntegerField(default=0)
+    last_day = models.DateField(null=True)
 
     objects = SuppressionQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("suppressed address")
         verbose_name_plural = _("suppressed addresses")
-        constraints = [
-            models.UniqueConstraint(Lower("address"), name="suppression_once_an_address")
-        ]
 
     def __str__(self) -> str:
         return self.address

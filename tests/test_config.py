@@ -103,6 +103,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "EMAIL_SERVICE": ("file", "file"),
     "EMAIL_DAILY_LIMIT": ("1000", 1000),
     "EMAIL_PER_ADDRESS_LIMIT": ("3", 3),
+    "EMAIL_PER_NETWORK_LIMIT": ("30", 30),
     "FORMS_PER_NETWORK_LIMIT": ("100", 100),
     "SESSION_HOURS": ("24", 24),
     "SESSION_IDLE_HOURS": ("2", 2),

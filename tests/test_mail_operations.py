@@ -72,7 +72,8 @@ def test_status_counts_by_state_and_by_what_is_waited_for(settings: Any) -> None
     }.items():
         assert re.search(rf"(?m)^  {name} +{count}\b", said), name
     assert re.search(r"(?m)^  oldest due +0:02:0\d ago$", said)
-    assert re.search(r"(?m)^Sent in 24 h +1 of 300$", said)
+    assert re.search(r"(?m)^  all +1 of 300$", said)
+    assert re.search(r"(?m)^  strangers +0 of 150$", said)
 
 
 @pytest.mark.django_db

@@ -102,6 +102,18 @@ def test_a_full_mailbox_is_no_wrong_address(
     assert "could not be sent" in shown(registered)
 
 
+def test_an_address_that_was_refused_before_is_not_tried_again_at_once(
+    browser: Client, registered: Client, soon: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        refuse(patch, smtplib.SMTPRecipientsRefused({"x": (550, b"5.1.1 no such user")}))
+        soon()
+    registered.post("/users/register/cancel/")
+    browser.post("/users/register/", registration(user_id="carol2"))
+    assert soon() == []
+    assert "This address takes no mail." in shown(browser)
+
+
 def test_a_server_that_is_away_shows_when_it_is_tried_next(
     registered: Client, soon: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,11 +45,15 @@ def register(
     password: str,
     language: str,
     replacing: UUID | None = None,
+    asker: str = "",
 ) -> User:
-    """Creates a claim and queues its message. `replacing`: the visitor's earlier claim, if any."""
+    """Creates a claim and queues its message. `replacing`: the visitor's earlier claim, if any.
+
+    `asker`, here and below: `visitors.asker`; empty if staff asks.
+    """
     claim = User(
         user_id=identity.clean_user_id(user_id),
-        email=identity.clean_address(email),
+        email=identity.clean_address(email, outside=True),
         name=identity.clean_name(name),
         level=Level.MEMBER,
         language=language,
@@ -62,7 +66,7 @@ def register(
             waiting = User.objects.waiting().alias(user_id_key=Lower("user_id"))
             _delete(waiting.filter(expired | Q(pk=replacing)))
             claim.save(force_insert=True)
-            api.post("register", user=claim)
+            api.post("register", user=claim, asker=asker)
     except IntegrityError as error:
         if User.objects.named(claim.user_id).exclude(pk=replacing or claim.pk).exists():
             raise UserIdTaken from error
@@ -81,27 +85,27 @@ def _delete(people: UserQuerySet) -> bool:
     return bool(User.objects.filter(pk__in=_lock(people)).delete()[0])
 
 
-def resend_activation(claim: User) -> None:
+def resend_activation(claim: User, asker: str = "") -> None:
     """Sends the link again, to somebody who has shown that the claim is theirs."""
     with transaction.atomic():
         if _lock(User.objects.waiting().filter(pk=claim.pk)):
             extend([claim])
-            api.post("register", user=claim)
+            api.post("register", user=claim, asker=asker)
 
 
-def request_activation(address: str, language: str) -> None:
+def request_activation(address: str, language: str, asker: str = "") -> None:
     """Sends the link again on anybody's request: queues a row for any address, known or not."""
-    api.post("activate_resend", address=address, language=language)
+    api.post("activate_resend", address=address, language=language, asker=asker)
 
 
-def correct_address(claim: User, email: str) -> None:
+def correct_address(claim: User, email: str, asker: str = "") -> None:
     """Changes the address of a claim. Links to the old one die: their token covers the address."""
-    claim.email = identity.clean_address(email)
+    claim.email = identity.clean_address(email, outside=True)
     with transaction.atomic():
         if not User.objects.waiting().filter(pk=claim.pk).update(email=claim.email):
             raise LinkSpent
         api.cancel(claim, "register")
-        api.post("register", user=claim)
+        api.post("register", user=claim, asker=asker)
     log.info("corrected the address of %s", claim.pk)
 
 
@@ -178,9 +182,9 @@ def activate(claim: User, new_password: str | None = None) -> User:
 # Passwords
 
 
-def request_reset(address: str, language: str) -> None:
+def request_reset(address: str, language: str, asker: str = "") -> None:
     """Queues a row for any address; only the letter checks whether there is an account."""
-    api.post("password_reset", address=address, language=language)
+    api.post("password_reset", address=address, language=language, asker=asker)
 
 
 def choose_password(user: User, new_password: str) -> User:
@@ -255,7 +259,13 @@ def send_reset(user: User) -> None:
     api.post("password_reset_by_staff", address=user.email, language=user.language)
 
 
-# Language
+# What the owner wants
+
+
+def stop_notices(owner: User) -> None:
+    """No more notices to the owner that somebody has registered with their address."""
+    User.objects.filter(pk=owner.pk).update(taken_notices=False)
+    log.info("no more notices to %s", owner.pk)
 
 
 def choose_language(user: User, language: str) -> None:

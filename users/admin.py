@@ -76,6 +76,7 @@ class UserAdmin(admin.ModelAdmin):
                     "claim_expires_at",
                     "activated_at",
                     "last_login",
+                    "taken_notices",
                     "failed_sign_ins",
                 ]
             },

@@ -28,7 +28,10 @@ class UserIdField(forms.CharField):
 
 
 class AddressField(forms.CharField):
-    def __init__(self, **kwargs: Any) -> None:
+    """`outside`: for a claim, which somebody outside must be able to prove."""
+
+    def __init__(self, *, outside: bool = False, **kwargs: Any) -> None:
+        self.outside = outside
         super().__init__(
             label=_("E-mail address"),
             max_length=identity.ADDRESS_MAX_LENGTH,
@@ -37,7 +40,7 @@ class AddressField(forms.CharField):
         )
 
     def clean(self, value: Any) -> str:
-        return identity.clean_address(super().clean(value))
+        return identity.clean_address(super().clean(value), outside=self.outside)
 
 
 class NameField(forms.CharField):
@@ -90,7 +93,7 @@ class RegistrationForm(NewPasswordMixin, forms.Form):
 
     user_id = UserIdField()
     name = NameField()
-    email = AddressField(help_text=_("The activation link goes here."))
+    email = AddressField(outside=True, help_text=_("The activation link goes here."))
     password1, password2 = auth_forms.SetPasswordMixin.create_password_fields()
 
     field_order = ("user_id", "name", "email", "password1", "password2")
@@ -105,9 +108,15 @@ class RegistrationForm(NewPasswordMixin, forms.Form):
 
 
 class AddressForm(forms.Form):
-    """An address: to correct that of a claim, or to request a link."""
+    """An address: to request a link."""
 
     email = AddressField()
+
+
+class CorrectionForm(forms.Form):
+    """Another address for a claim."""
+
+    email = AddressField(outside=True)
 
 
 class LoginForm(auth_forms.AuthenticationForm):

@@ -6,11 +6,15 @@ raises a ValidationError. They are idempotent, so the forms and `accounts` can b
 
 import re
 import unicodedata
+from email.utils import parseaddr
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
 from django.utils.encoding import punycode
 from django.utils.translation import gettext_lazy as _
+
+from mail import api
 
 USER_ID_MAX_LENGTH = 30
 NAME_MAX_LENGTH = 50
@@ -31,6 +35,11 @@ RESERVED_USER_IDS = frozenset(
     root security service signin signup site staff static student superuser support sysadmin
     system team test undefined user username users webmaster www
     """.split()
+)
+
+# A single label, a literal, numbers, and top-level domains that no public name has.
+INSIDE = re.compile(
+    r"@([^.]+|\[.*\]|[\d.]+|.*\.(internal|invalid|lan|local|localdomain|localhost))$"
 )
 
 _address_is_valid = EmailValidator(_("Enter a valid e-mail address, such as name@example.com."))
@@ -55,8 +64,11 @@ def clean_user_id(typed: str, *, allow_reserved: bool = False) -> str:
     return user_id
 
 
-def clean_address(typed: str) -> str:
-    """A mailbox, in ASCII: the domain in lower case and punycode, the local part unchanged."""
+def clean_address(typed: str, *, outside: bool = False) -> str:
+    """A mailbox, in ASCII: the domain in lower case and punycode, the local part unchanged.
+
+    `outside`: one that no outside mailbox has is refused, and so is our own sender.
+    """
     address = unicodedata.normalize("NFKC", typed).strip()
     local, at, domain = address.rpartition("@")
     try:
@@ -65,7 +77,13 @@ def clean_address(typed: str) -> str:
         address = ""
     # The validator ignores case as Unicode does: to it, "ı" is an "I". LOCAL_PART is stricter.
     _address_is_valid(address)
-    if len(address) > ADDRESS_MAX_LENGTH or not LOCAL_PART.fullmatch(local):
+    own = api.mailbox_of(parseaddr(settings.DEFAULT_FROM_EMAIL)[1])
+    inside = INSIDE.search(address) or api.mailbox_of(address) == own
+    if (
+        len(address) > ADDRESS_MAX_LENGTH
+        or not LOCAL_PART.fullmatch(local)
+        or (outside and inside and not settings.DEBUG)
+    ):
         raise ValidationError(_address_is_valid.message, code=_address_is_valid.code)
     return address
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.mail import EmailMultiAlternatives
+from django.db.models import Exists, OuterRef
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -32,11 +33,8 @@ CLAIMS_PER_LETTER = 3
 LIKE_A_WALLET = re.compile(r"-[13][1-9a-f]{31}$")
 
 
-Decision = api.Writer | api.Outcome | None
-
-
 @api.letter(useful_for=timedelta(hours=24), priority=api.Priority.WAITED_FOR)
-def register(mail: api.Mail) -> Decision:
+def register(mail: api.Mail) -> api.Decision:
     """The activation link; or, if the address has an owner already, a notice to the owner."""
     claim: User | None = mail.user
     if claim is None or not claim.is_waiting or claim.email != mail.address:
@@ -45,38 +43,41 @@ def register(mail: api.Mail) -> Decision:
 
 
 @api.letter(useful_for=timedelta(hours=24), priority=api.Priority.WAITED_FOR)
-def activate_resend(mail: api.Mail) -> Decision:
+def activate_resend(mail: api.Mail) -> api.Decision:
     """The same, for an address that somebody typed."""
-    return _to_claims(mail, User.objects.owner_of(mail.address), _claims_at(mail.address))
+    return _to_claims(mail, User.objects.owner_of(mail.address), _claims_at(mail))
 
 
 @api.letter(useful_for=timedelta(minutes=30), priority=api.Priority.WAITED_FOR)
-def password_reset(mail: api.Mail) -> Decision:
+def password_reset(mail: api.Mail) -> api.Decision:
     """The reset link; a waiting account gets its activation link again, a disabled one nothing."""
     owner = User.objects.owner_of(mail.address)
     if owner is None:
-        return _to_claims(mail, None, _claims_at(mail.address))
+        return _to_claims(mail, None, _claims_at(mail))
     if owner.state == State.DISABLED:
-        return api.for_nobody(partial(_password_reset, _sample_user(mail.language)))
-    return partial(_password_reset, owner)
+        sample = partial(_password_reset, _sample_user(mail.language))
+        return api.for_nobody(api.Writer(sample, api.Budget.OWNER))
+    return api.Writer(partial(_password_reset, owner), api.Budget.OWNER)
 
 
 @api.letter(useful_for=timedelta(minutes=30), priority=api.Priority.WAITED_FOR)
-def password_reset_by_staff(mail: api.Mail) -> Decision:
+def password_reset_by_staff(mail: api.Mail) -> api.Decision:
     return password_reset(mail)
 
 
 @api.letter(useful_for=timedelta(hours=72), priority=api.Priority.NOTICE)
-def password_change(mail: api.Mail) -> Decision:
+def password_change(mail: api.Mail) -> api.Decision:
     if mail.user is None or not mail.user.is_active:
         return None
-    return partial(_password_change, mail.user, mail.created_at)
+    write = partial(_password_change, mail.user, mail.created_at)
+    return api.Writer(write, api.Budget.OWNER)
 
 
-@api.letter(useful_for=timedelta(hours=24), priority=api.Priority.NOTICE)
-def login_failures(mail: api.Mail) -> Decision:
+@api.letter(useful_for=timedelta(hours=24), priority=api.Priority.NOTICE, limited=False)
+def login_failures(mail: api.Mail) -> api.Decision:
     """Somebody guesses at a password. `mail.address` is the name they typed, an ID or an address;
-    the owner is told once a day, whichever of the two it was."""
+    the owner is told once a day, whichever of the two it was: a limit of its own, so that no other
+    notice takes its place."""
     if "@" in mail.address:
         owner = User.objects.owner_of(mail.address)
     else:
@@ -85,24 +86,32 @@ def login_failures(mail: api.Mail) -> Decision:
         return None
     last_day = {"letter": mail.letter, "sent_at__gt": timezone.now() - A_DAY}
     names = [owner.user_id.lower(), owner.email.lower()]
-    if api.Mail.objects.filter(address__in=names, **last_day).exists():
+    mailboxes = [api.mailbox_of(name) for name in names]  # by which rows are found
+    if api.Mail.objects.filter(mailbox__in=mailboxes, address__in=names, **last_day).exists():
         return None
-    return partial(_login_failures, owner)
+    return api.Writer(partial(_login_failures, owner), api.Budget.NOTICE)
 
 
-def _to_claims(mail: api.Mail, owner: User | None, claims: list[User]) -> Decision:
+def _to_claims(mail: api.Mail, owner: User | None, claims: list[User]) -> api.Decision:
     if reason := api.suppression_of(mail.address):
         return api.suppressed(reason)
     if owner is not None:
-        return partial(_register_taken, owner)
+        taken = api.Writer(partial(_register_taken, owner), api.Budget.NOTICE)
+        if owner.taken_notices:
+            return taken
+        why = "the owner of this address wants no such notice"
+        return api.Outcome(api.State.DROPPED, api.Cause.SUPPRESSED, why, writer=taken)
     if claims:
-        return partial(_register, claims)
-    return api.for_nobody(partial(_register, [_sample_user(mail.language)]))
+        return api.Writer(partial(_register, claims), api.Budget.OPEN)
+    sample = partial(_register, [_sample_user(mail.language)])
+    return api.for_nobody(api.Writer(sample, api.Budget.OPEN))
 
 
-def _claims_at(address: str) -> list[User]:
-    newest_first = User.objects.waiting().at_address(address).order_by("-created_at")
-    return list(newest_first[:CLAIMS_PER_LETTER])
+def _claims_at(mail: api.Mail) -> list[User]:
+    """The newest; but first those of the network that asks: nobody elsewhere pushes them out."""
+    claims = User.objects.waiting().at_address(mail.address)
+    near = api.Mail.objects.filter(user=OuterRef("pk"), asker=mail.asker).exclude(asker="")
+    return list(claims.order_by(Exists(near).desc(), "-created_at")[:CLAIMS_PER_LETTER])
 
 
 # The messages. Of what a stranger typed, only the user_id may appear in one (see users.identity).
@@ -135,6 +144,7 @@ def _register_taken(owner: User) -> EmailMultiAlternatives:
         disabled=owner.state == State.DISABLED,
         login_url=api.absolute_url(reverse("users:login")),
         reset_url=api.absolute_url(reverse("users:password_reset")),
+        stop_url=_link("users:notices", owner, tokens.notices),
     )
 
 

@@ -108,6 +108,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     created_at = models.DateTimeField(_("registered"), default=timezone.now, editable=False)
     # A claim reserves its user_id until then. Meaningless once the account is activated.
     claim_expires_at = models.DateTimeField(_("claim expires"), default=claim_end, editable=False)
+    # Off by a link in the notice itself (`letters.register`).
+    taken_notices = models.BooleanField(
+        _("hears of registrations with their address"), default=True
+    )
     # Part of the hash of every session and reset link: incrementing it ends them all.
     session_epoch = models.PositiveIntegerField(default=0, editable=False)
 

@@ -12,6 +12,7 @@ CANCELLED = _(
     "Your registration was cancelled. For 30 days we keep only that we wrote to this address."
 )
 DECLINED = _("Thank you. The registration was cancelled, and we will not write to you about it.")
+NOTICES_STOPPED = _("Thank you. We will not write to you about registrations any more.")
 ACTIVATED = _("Your e-mail address is verified. Welcome!")
 ACTIVATION_REQUESTED = _(
     "If a registration waits for this address, its activation mail is on its way."

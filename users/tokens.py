@@ -36,6 +36,18 @@ class ResetTokenGenerator(PasswordResetTokenGenerator):
 reset = ResetTokenGenerator()
 
 
+class NoticesTokenGenerator(PasswordResetTokenGenerator):
+    """To stop notices about an address that is taken. It lasts until it has been used."""
+
+    key_salt = "users.tokens.notices"
+
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
+        return f"{user.pk}{user.email}{user.taken_notices}{timestamp}"
+
+
+notices = NoticesTokenGenerator()
+
+
 def is_genuine(
     generator: PasswordResetTokenGenerator, user: User | None, token: str | None
 ) -> bool:

@@ -5,7 +5,7 @@
 
 from django.urls import path
 
-from users.views import activate, language, login, password, register
+from users.views import activate, language, login, notices, password, register
 from users.visitors import guarded, limited, visitors_only
 
 app_name = "users"
@@ -78,5 +78,6 @@ urlpatterns = [
         guarded(password.PasswordChangeView.as_view()),
         name="password_change",
     ),
+    path("notices/<uidb64>/<token>/", notices.NoticesView.as_view(), name="notices"),
     path("language/", language.choose_language, name="language"),
 ]

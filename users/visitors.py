@@ -20,13 +20,14 @@ from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.crypto import get_random_string
+from django.utils.crypto import get_random_string, salted_hmac
 
 from users.models import User
 
 log = logging.getLogger(__name__)
 
 WINDOW = 60 * 60  # seconds
+UNKNOWN = "unknown"
 
 
 View = Callable[..., HttpResponseBase]
@@ -130,6 +131,18 @@ def networks(request: HttpRequest) -> list[str]:
     if isinstance(ip, ipaddress.IPv4Address):
         return [str(ip)]
     return [str(ipaddress.ip_network((int(ip), bits), strict=False)) for bits in (64, 56, 48)]
+
+
+def asker(request: HttpRequest) -> str:
+    """A key of who asks for a message, which the limits of mail count; empty if that is unknown.
+
+    Of IPv6 a /48, the most that one customer is given: whoever has it has 65,536 networks. A hash,
+    because rows of mail are kept for weeks.
+    """
+    *_, customer = networks(request) or [""]
+    if not customer:
+        return ""
+    return salted_hmac("users.visitors.asker", customer, algorithm="sha256").hexdigest()[:32]
 
 
 # The browser: which names have signed in with it

@@ -15,7 +15,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from mail.models import FAULT_MAX_LENGTH, SUBJECT_MAX_LENGTH, Draft, Mail, Priority, Report
-from mail.queue.letters import Outcome, Writer, add_sample, letter
+from mail.queue.letters import Decision, Writer, add_sample, letter
 from mail.queue.posting import post
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def _check(subject: str, recipient_list: Sequence[str], from_email: str | None) 
 @letter(useful_for=timedelta(hours=72), priority=Priority.NOTICE, limited=False, drafted=True)
 def adhoc(mail: Mail) -> Writer | None:
     draft = Draft.objects.filter(mail=mail).first()
-    return partial(_written, draft, mail.address) if draft else None
+    return Writer(partial(_written, draft, mail.address)) if draft else None
 
 
 def _written(draft: Draft, address: str) -> EmailMultiAlternatives:
@@ -112,7 +112,7 @@ def _written(draft: Draft, address: str) -> EmailMultiAlternatives:
 
 
 @letter(useful_for=timedelta(hours=72), priority=Priority.NOTICE, limited=False, drafted=True)
-def error_report(mail: Mail) -> Writer | Outcome | None:
+def error_report(mail: Mail) -> Decision:
     """To ADMINS. A page that breaks for everybody does not fill their mailboxes: `_count`."""
     return adhoc(mail)
 

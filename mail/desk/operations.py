@@ -39,7 +39,9 @@ def status_of(user: Any, letter: str, address: str) -> Status:
     It shows what the mail service does, and nothing of other people.
     """
     mails = Mail.objects.filter(user=user, letter=letter, address=address)
-    mail = mails.exclude(state=State.CANCELLED).order_by("-created_at").first()
+    # Without need: what counts is the message before.
+    needless = Q(state=State.CANCELLED) | Q(cause__in=[Cause.NOT_NEEDED, Cause.DUPLICATE])
+    mail = mails.exclude(needless).order_by("-created_at").first()
     if mail is None:
         return Status("waiting")
     if mail.state in LEFT or mail.cause == Cause.TURN:

@@ -18,6 +18,8 @@ from mail.models import ERROR_MAX_LENGTH, Alarm, Mail, State
 log = logging.getLogger("mail.alarm")
 
 NOTIFY_EVERY = timedelta(hours=1)
+WARNING = 2  # the row that remembers the last warning; the alarm itself is 1
+WARN_EVERY = timedelta(days=1)
 # An alarm that nobody has confirmed for so long is history: the site may have been stopped since.
 FADES_AFTER = timedelta(hours=1)
 # While it is raised, one message a minute tries whether it is fixed: a login that is refused too
@@ -51,6 +53,14 @@ class Alarms:
         quiet = Q(notified_at__isnull=True) | Q(notified_at__lte=now - NOTIFY_EVERY)
         if Alarm.objects.filter(quiet, pk=1).update(notified_at=now):
             log.critical("mail cannot leave, and waits: %s", error)
+
+    def warn(self, error: str) -> None:
+        """Notifies the operators of what will keep mail from leaving; once a day at the most."""
+        now = self.clock()
+        Alarm.objects.get_or_create(pk=WARNING, defaults={"error": error, "ended_at": now})
+        quiet = Q(notified_at__isnull=True) | Q(notified_at__lte=now - WARN_EVERY)
+        if Alarm.objects.filter(quiet, pk=WARNING).update(notified_at=now, error=error):
+            log.critical("%s", error)
 
     def is_raised(self) -> bool:
         """Whether any process has raised it; known with a few seconds' delay."""

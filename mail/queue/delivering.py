@@ -10,7 +10,16 @@ from django.utils import timezone, translation
 
 from mail import conf
 from mail.causes import Cause, Kind
-from mail.models import CRASHES_AT_MOST, ERROR_MAX_LENGTH, Attempt, Draft, Mail, State, Suppression
+from mail.models import (
+    CRASHES_AT_MOST,
+    ERROR_MAX_LENGTH,
+    Attempt,
+    Budget,
+    Draft,
+    Mail,
+    State,
+    Suppression,
+)
 from mail.queue import limits
 from mail.queue.alarms import alarms
 from mail.queue.leases import leases
@@ -59,6 +68,7 @@ def _deliver(mail: Mail) -> None:
     except Exception as error:  # whatever it is, the loop goes on and the row says so
         return _record(mail, error)
     _mark(mail, message, accepted)
+    limits.warn()
 
 
 def decide(mail: Mail) -> Writer | Outcome:
@@ -70,13 +80,14 @@ def decide(mail: Mail) -> Writer | Outcome:
     if timezone.now() > mail.created_at + letter.useful_for:
         why = f"too late to be of use. {mail.error}".strip()
         return Outcome(State.FAILED, Cause.TOO_LATE, why)
+    decision = letter.decide(mail) or Outcome(State.DROPPED, Cause.NOT_NEEDED, "no longer needed")
+    if not isinstance(decision, Outcome | Writer):
+        decision = Writer(decision)
+    # Only now it is known whose message it is; one that nobody is to get is a stranger's.
+    writer = decision if isinstance(decision, Writer) else decision.writer
+    mail.budget = writer.budget if writer else Budget.OPEN
     # The service as a whole comes first: while it sends nothing, all letters wait alike.
-    return (
-        limits.of_the_budget(mail)
-        or limits.of_the_address(mail, letter)
-        or letter.decide(mail)
-        or Outcome(State.DROPPED, Cause.NOT_NEEDED, "no longer needed")
-    )
+    return limits.of_the_budget(mail) or limits.of_the_address(mail, letter) or decision
 
 
 def write(mail: Mail, writer: Writer) -> EmailMultiAlternatives:
@@ -150,7 +161,7 @@ def _record(mail: Mail, error: Exception) -> None:
         no_mailbox = cause is Cause.NO_MAILBOX
         mail.end(State.REFUSED if no_mailbox else State.FAILED, cause, words)
         if no_mailbox:
-            Suppression.objects.suppress(mail.address, Suppression.Reason.REFUSED)
+            Suppression.objects.after(mail, Suppression.Reason.REFUSED)
     else:
         mail.retry_after_crash(cause, words)
     attempt.save(force_insert=True)

@@ -7,10 +7,18 @@ from datetime import datetime, timedelta
 from django.core.mail import EmailMultiAlternatives
 
 from mail.causes import Cause
-from mail.models import Mail, Priority, State, Suppression
+from mail.models import Budget, Mail, Priority, State, Suppression
 
-# Writes the message, at the moment it is sent.
-Writer = Callable[[], EmailMultiAlternatives]
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes the message, at the moment it is sent; and says whose message it is."""
+
+    write: Callable[[], EmailMultiAlternatives]
+    budget: Budget = Budget.SITE
+
+    def __call__(self) -> EmailMultiAlternatives:
+        return self.write()
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,8 @@ def suppressed(reason: Suppression.Reason) -> Outcome:
 
 # Says whether the message is still wanted, without writing it and without any side effect: who
 # writes it, None if it is no longer needed, or another outcome.
-Decide = Callable[[Mail], Writer | Outcome | None]
+Decision = Writer | Callable[[], EmailMultiAlternatives] | Outcome | None
+Decide = Callable[[Mail], Decision]
 
 
 @dataclass(frozen=True)

@@ -1,68 +1,173 @@
 """How much may leave: so that nobody makes a weapon of us, and no service closes our account.
 
+Nothing that a stranger does spends what is somebody else's. So each limit asks whose message it is
+(`Budget`), which mailbox receives it, and who asked: the claim that it belongs to, or a network.
 The queue itself is the count, so there is nothing to keep in step. All of it is silent: a message
 waits or ends, and what the visitor sees is the same. Each limit answers with the outcome, or with
 None if the message may leave.
 """
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from mail import conf
 from mail.causes import Cause
-from mail.models import HANDED_OVER, Mail, Priority, State
-from mail.queue.letters import Letter, Outcome
+from mail.models import HANDED_OVER, OF_STRANGERS, Budget, Mail, Priority, State
+from mail.queue.alarms import alarms
+from mail.queue.letters import Letter, Outcome, letters
 
 DAY = timedelta(hours=24)
-GAP = timedelta(minutes=1)  # between two messages of a kind to one address
-# The last part of a day's budget is reserved for what somebody waits for.
-BUDGET_FOR_NOTICES = 0.8
+GAP = timedelta(minutes=1)  # between two messages of a kind that one asks for
+# Whoever asks in their name, an owner is never shut out: past the limit, one leaves each hour. A
+# reset link works for half an hour, and a request waits for as long: there is always one of them.
+OWNERS_GAP = timedelta(hours=1)
+ADDRESSES_OF_A_CLAIM = 3
+# Parts of a day's budget. The last fifth is for what an owner waits for.
+FOR_STRANGERS = 0.5
+FOR_ALL_BUT_OWNERS = 0.8
+FOR_A_NETWORK = 0.2
+NEARLY = 0.8  # of a part: operators are notified
 BUDGET_LOOK_AGAIN = timedelta(minutes=10)
 
 
+class Earlier(NamedTuple):
+    """A message before this one, of its kind or of its claim, that has left or is in flight."""
+
+    pk: object
+    letter: str
+    budget: str
+    mailbox: str
+    user_id: object
+    asker: str
+    created_at: datetime
+    sent_at: datetime | None
+
+
 def of_the_address(mail: Mail, letter: Letter) -> Outcome | None:
-    """One a minute and a few a day of each kind; the second of a minute waits for the next."""
+    """A few a day of each kind, and one a minute; the second of a minute waits for the next."""
     if not letter.limited:
         return None
-    now = timezone.now()
-    sent = Q(state__in=HANDED_OVER, sent_at__gt=now - DAY)
-    alike = Mail.objects.to(mail.address).filter(letter=mail.letter).exclude(pk=mail.pk)
-    before: list[datetime] = []
-    for sent_at, created_at, pk, user_id in alike.filter(sent | Mail.in_flight()).values_list(
-        "sent_at", "created_at", "pk", "user_id"
-    ):
-        # Two clicks, or two processes on PostgreSQL: the later row has nothing new to say.
-        same = user_id == mail.user_id and not letter.drafted
-        if sent_at and sent_at > mail.created_at and same:
-            why = "the same has left since this was asked for"
-            return Outcome(State.DROPPED, Cause.DUPLICATE, why)
-        # Of two in flight, the older goes first.
-        if sent_at or (created_at, pk) < (mail.created_at, mail.pk):
-            before.append(sent_at or now)
-    if len(before) >= conf.EMAIL_PER_ADDRESS_LIMIT:
+    now, most, gap = timezone.now(), conf.EMAIL_PER_ADDRESS_LIMIT, GAP
+    earlier = _earlier(mail, letter, now)
+    here = [one for one in earlier if one.mailbox == mail.mailbox]
+    # Two clicks, or two processes on PostgreSQL: the later row has nothing new to say.
+    mine = [one for one in here if one.letter == mail.letter and one.user_id == mail.user_id]
+    if not letter.drafted and any(one.sent_at and one.sent_at > mail.created_at for one in mine):
+        why = "the same has left since this was asked for"
+        return Outcome(State.DROPPED, Cause.DUPLICATE, why)
+    by_network = [one for one in here if one.asker == mail.asker]
+    if mail.user_id is None:  # nobody's claim: who asks is all that is known
+        mine = [one for one in mine if one.asker == mail.asker]
+    enough = len(here) >= most
+    if mail.budget == Budget.OWNER:
+        enough = False
+        if len(mine) >= most or len(here) >= 2 * most:
+            gap, mine = OWNERS_GAP, here
+    elif mail.budget == Budget.NOTICE:
+        enough = bool(here)
+    elif mail.budget == Budget.OPEN and mail.user_id:
+        # An allowance of its own, which nobody takes away who types the same address elsewhere; and
+        # in the same network there is room for it when others have used up theirs.
+        addresses = {one.mailbox for one in earlier if one.user_id == mail.user_id} | {mail.mailbox}
+        enough = len(addresses) > ADDRESSES_OF_A_CLAIM
+        enough |= len(mine) >= most or len(by_network) >= 2 * most
+    elif mail.budget == Budget.OPEN:
+        enough = len(by_network) >= most or len(here) >= 2 * most
+    if enough:
         why = "enough messages of this kind to this address for a day"
         return Outcome(State.DROPPED, Cause.LIMIT, why)
-    if before and max(before) + GAP > now:
-        why = "one of its kind has just left to this address: a minute later"
-        return Outcome(State.PENDING, Cause.TURN, why, max(before) + GAP)
+    last = max((one.sent_at or now for one in mine), default=None)
+    if last and last + gap > now:
+        why = "one of its kind has just left to this address: a little later"
+        return Outcome(State.PENDING, Cause.TURN, why, last + gap)
     return None
+
+
+def _earlier(mail: Mail, letter: Letter, now: datetime) -> list[Earlier]:
+    whose, kind = Q(mailbox=mail.mailbox), Q(letter=mail.letter, budget__in=["", mail.budget])
+    if mail.budget in OF_STRANGERS:  # by whichever letter of those that are counted here
+        limited = [one.name for one in letters.values() if one.limited]
+        kind |= Q(budget=mail.budget, letter__in=limited)
+    if mail.budget == Budget.OPEN and mail.user_id:
+        whose |= Q(user=mail.user_id)
+    left = Q(state__in=HANDED_OVER, sent_at__gt=now - DAY)
+    claimed = Q(state=State.PENDING, claimed=True)
+    rows = Mail.objects.filter(whose, kind, left | claimed).exclude(pk=mail.pk)
+    recent = rows.filter(created_at__gt=now - DAY - letter.useful_for)
+    earlier = map(Earlier._make, recent.values_list(*Earlier._fields))
+    # Of two in flight, the older goes first.
+    place = (mail.created_at, mail.pk)
+    return [one for one in earlier if one.sent_at or (one.created_at, one.pk) < place]
+
+
+class Part(NamedTuple):
+    """A part of the day's budget, and how much of it has left."""
+
+    name: str
+    used: int
+    most: int
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.used} of {self.most}"
+
+    @property
+    def nearly_used_up(self) -> bool:
+        return self.used >= NEARLY * self.most
+
+
+def parts() -> list[Part]:
+    """Of the day's budget: all of it, and the part that strangers may use. None if it is open."""
+    budget = conf.EMAIL_DAILY_LIMIT
+    if not budget:
+        return []
+    strangers = Count("sent_at", filter=Q(budget__in=OF_STRANGERS))
+    last_day = Mail.objects.filter(sent_at__gt=timezone.now() - DAY)
+    used = last_day.aggregate(all=Count("sent_at"), strangers=strangers)
+    share = max(1, int(budget * FOR_STRANGERS))
+    return [Part("all", used["all"], budget), Part("strangers", used["strangers"], share)]
 
 
 def of_the_budget(mail: Mail) -> Outcome | None:
-    """What the mail service accepts in a day; what somebody waits for goes first."""
-    budget = conf.EMAIL_DAILY_LIMIT
+    """What the mail service accepts in a day, and what of it one network may cause."""
+    budget, by_strangers = conf.EMAIL_DAILY_LIMIT, mail.budget in OF_STRANGERS
+    network = max(1, int(budget * FOR_A_NETWORK)) if budget else conf.EMAIL_PER_NETWORK_LIMIT
+    if mail.asker and (by_strangers or budget):
+        kinds = OF_STRANGERS if by_strangers else [mail.budget]
+        asked = Mail.objects.filter(asker=mail.asker, sent_at__gt=timezone.now() - DAY)
+        if by_strangers:
+            network = min(network, conf.EMAIL_PER_NETWORK_LIMIT)
+        if asked.filter(budget__in=kinds).count() >= network:
+            why = f"one network causes {network} messages a day"
+            return Outcome(State.DROPPED, Cause.LIMIT, why)
     if not budget:
         return None
-    if mail.priority > Priority.WAITED_FOR:
-        budget = max(1, int(budget * BUDGET_FOR_NOTICES))
-    now = timezone.now()
+    whole, strangers = parts()
+    most = whole.most
+    if mail.budget != Budget.OWNER or mail.priority > Priority.WAITED_FOR:
+        most = max(1, int(most * FOR_ALL_BUT_OWNERS))
+    if whole.used >= most:
+        return _until_there_is_room(most, Q())
+    if by_strangers and strangers.used >= strangers.most:
+        return _until_there_is_room(strangers.most, Q(budget__in=OF_STRANGERS))
+    return None
+
+
+def _until_there_is_room(most: int, of_the_part: Q) -> Outcome:
     # As many of the newest as would use it up: the oldest of these must leave the day before there
     # is room again.
-    last_day = Mail.objects.filter(sent_at__gt=now - DAY).order_by("-sent_at")
-    for oldest in last_day.values_list("sent_at", flat=True)[budget - 1 : budget]:
-        room = max(oldest + DAY, now + BUDGET_LOOK_AGAIN) if oldest else now
-        why = f"the day's budget of {budget} messages is used up"
-        return Outcome(State.PENDING, Cause.BUDGET, why, room)
-    return None
+    now = timezone.now()
+    last_day = Mail.objects.filter(of_the_part, sent_at__gt=now - DAY).order_by("-sent_at")
+    oldest = last_day.values_list("sent_at", flat=True)[most - 1 : most].first() or now
+    why = f"the day's budget of {most} messages is used up"
+    room = max(oldest + DAY, now + BUDGET_LOOK_AGAIN)
+    return Outcome(State.PENDING, Cause.BUDGET, why, room)
+
+
+def warn() -> None:
+    """Notifies operators, once a day, that a part of the budget is nearly used up."""
+    for part in parts():
+        if part.nearly_used_up:
+            return alarms.warn(f"the day's budget is nearly used up ({part})")

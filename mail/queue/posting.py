@@ -13,12 +13,18 @@ from mail.queue.letters import letters
 
 
 def post(
-    letter: str, *, user: Any = None, address: str = "", language: str = "", anew: bool = False
+    letter: str,
+    *,
+    user: Any = None,
+    address: str = "",
+    language: str = "",
+    asker: str = "",
+    anew: bool = False,
 ) -> Mail:
     """Queues a letter to a person, or to an address that may be nobody's.
 
-    One of the same name that still waits for its first attempt serves for this one too, unless it
-    is asked for `anew`.
+    `asker` is a key of who has asked for it, which `limits` count. One of the same name and asker
+    that still waits for its first attempt serves for this one too, unless it is asked for `anew`.
     """
     if letter not in letters:
         raise LookupError(f"no letter is named {letter!r}; there are {sorted(letters)}")
@@ -26,11 +32,17 @@ def post(
         letter=letter,
         user=user,
         address=address or user.email,
+        asker=asker,
         priority=letters[letter].priority,
         language=language or getattr(user, "language", "") or settings.LANGUAGE_CODE,
     )
     same = Mail.objects.filter(
-        letter=letter, user=user, address=mail.address, state=State.PENDING, attempts=0
+        letter=letter,
+        user=user,
+        address=mail.address,
+        asker=asker,
+        state=State.PENDING,
+        attempts=0,
     )
     now = timezone.now()
     with transaction.atomic():

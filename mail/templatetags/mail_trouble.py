@@ -6,6 +6,7 @@ from django import template
 from django.utils import timezone
 
 from mail.desk import operations
+from mail.queue import limits
 from mail.queue.alarms import alarms
 
 register = template.Library()
@@ -18,5 +19,6 @@ def mail_trouble() -> dict[str, Any]:
     return {
         "alarm": alarms.current(),
         "late_since": timezone.now() - age if age and late else None,
+        "nearly_used_up": [part for part in limits.parts() if part.nearly_used_up],
         "rates": operations.rates(),
     }

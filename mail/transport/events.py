@@ -70,7 +70,9 @@ def _came_back(mail_obj: Event, people: list[Event], state: State, reason: Any, 
             handed_over.update(state=state, error=words[:ERROR_MAX_LENGTH])
             _record(mail_obj, words)
         for person in people:
-            Suppression.objects.suppress(str(person["emailAddress"]), reason)
+            # The reader's own complaint stands; a bounce may be of a mailbox that is not made yet.
+            cause = mail if reason == Reason.BOUNCED else None
+            Suppression.objects.after(cause, reason, str(person["emailAddress"]))
 
 
 def _record(mail_obj: Event, words: str) -> None:

@@ -12,9 +12,16 @@ QUOTA = re.compile(r"\b[45]\.4\.5\b|daily (?:user )?sending (?:limit|quota)|quot
 # The reader's quota, not ours: one full mailbox must not stop everybody's mail.
 MAILBOX_FULL = re.compile(r"\b[45]\.2\.2\b|mailbox", re.I)
 MESSAGE_TOO_LARGE_CODE = 552  # to MAIL FROM, with a SIZE: about this message alone
-# 5.1.x is about the mailbox; 5.7.1 (we are blocked), 5.2.2 (full) and others are not.
+# These say that there is no such mailbox; 5.7.1 (we are blocked), 5.2.2 (full), 5.1.8 (about the
+# sender) and others do not, and neither does a policy that has no code of its own.
 NO_MAILBOX_CODES = {550, 551, 553}
-OTHER_REASON = re.compile(r"\b5\.(?!1\.|0\.)\d+\.\d+\b")
+MAILBOX_REASON = re.compile(r"\b5\.1\.(?:1|2|3|6|10)\b")
+OTHER_REASON = re.compile(r"\b5\.(?!0\.|1\.0\b)\d+\.\d+\b")
+POLICY = re.compile(
+    r"policy|polic(?:ies|ed)|spam|block|black ?list|deny|denied|relay|reputation|\brbl\b|dnsbl"
+    r"|sender|\bspf\b|dkim|dmarc|authenticat|not allowed|too many|content|virus|banned|reverse dns",
+    re.I,
+)
 ABOUT_THE_SENDER = re.compile(
     r"sender address|\b5\.7\.(?:1|26|27)\b.*(?:SPF|DKIM|DMARC|sender)", re.I
 )
@@ -88,8 +95,10 @@ def _smtp(code: int, reply: bytes | str, *, permanent: Cause) -> tuple[Cause, st
 
 
 def _about_the_recipient(code: int, said: str) -> Cause:
-    if code in NO_MAILBOX_CODES and not OTHER_REASON.search(said):
-        return Cause.NO_MAILBOX
+    if code in NO_MAILBOX_CODES:
+        other = OTHER_REASON.search(said) or POLICY.search(said)
+        if MAILBOX_REASON.search(said) or not other:
+            return Cause.NO_MAILBOX
     return Cause.SENDER_POLICY if ABOUT_THE_SENDER.search(said) else Cause.RECIPIENT
 
 

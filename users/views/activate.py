@@ -114,7 +114,7 @@ class ActivateRenewView(ActivationLink):
     accepts_expired = True
 
     def post(self, request: HttpRequest, **kwargs: str) -> HttpResponse:
-        accounts.resend_activation(self.person)
+        accounts.resend_activation(self.person, visitors.asker(request))
         messages.success(request, texts.NEW_LINK_SENT)
         return redirect("users:register_success" if self.same_browser else "users:login")
 
@@ -126,6 +126,12 @@ class ActivateResendView(FormView):
     form_class = AddressForm
 
     def form_valid(self, form: AddressForm) -> HttpResponse:
-        accounts.request_activation(form.cleaned_data["email"], self.request.LANGUAGE_CODE)
+        address, asker = form.cleaned_data["email"], visitors.asker(self.request)
+        claim = visitors.claim_of(self.request, include_expired=True)
+        if claim and claim.email.lower() == address.lower():
+            accounts.resend_activation(claim, asker)  # which nobody else's claims use up
+            visitors.remember_asking(self.request)
+        else:
+            accounts.request_activation(address, self.request.LANGUAGE_CODE, asker)
         messages.success(self.request, texts.ACTIVATION_REQUESTED)
         return redirect("users:login")

@@ -12,7 +12,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
-from users import accounts, guard, texts, tokens
+from users import accounts, guard, texts, tokens, visitors
 from users.forms import AddressForm, ChangeForm, NewPasswordForm
 from users.models import User
 from users.views.pages import LinkPage, bad_link
@@ -23,7 +23,8 @@ class PasswordResetView(FormView):
     form_class = AddressForm
 
     def form_valid(self, form: AddressForm) -> HttpResponse:
-        accounts.request_reset(form.cleaned_data["email"], self.request.LANGUAGE_CODE)
+        address, asker = form.cleaned_data["email"], visitors.asker(self.request)
+        accounts.request_reset(address, self.request.LANGUAGE_CODE, asker)
         return redirect("users:password_reset_sent")
 
 
@@ -70,7 +71,8 @@ class PasswordResetRenewView(ResetLink):
     accepts_expired = True
 
     def post(self, request: HttpRequest, **kwargs: str) -> HttpResponse:
-        accounts.request_reset(self.person.email, self.person.language)
+        asker = visitors.asker(request)
+        accounts.request_reset(self.person.email, self.person.language, asker)
         return redirect("users:password_reset_sent")
 
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.generic import FormView
 
 from users import accounts, progress, texts, visitors
-from users.forms import AddressForm, RegistrationForm
+from users.forms import CorrectionForm, RegistrationForm
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
@@ -32,6 +32,7 @@ class RegisterView(FormView):
                 password=typed["password1"],
                 language=self.request.LANGUAGE_CODE,
                 replacing=earlier.pk if earlier else None,
+                asker=visitors.asker(self.request),
             )
         except accounts.UserIdTaken:
             form.add_error("user_id", texts.USER_ID_TAKEN)
@@ -46,7 +47,7 @@ class RegisterSuccessView(FormView):
     """ "Your mail is on its way": for the browser that registered, and for nobody else."""
 
     template_name = "users/register_success.html"
-    form_class = AddressForm
+    form_class = CorrectionForm
     http_method_names = ["get", "head", "options"]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -60,9 +61,10 @@ class RegisterAddressView(RegisterSuccessView):
 
     http_method_names = ["post"]
 
-    def form_valid(self, form: AddressForm) -> HttpResponse:
+    def form_valid(self, form: CorrectionForm) -> HttpResponse:
+        claim, asker = _claim(self.request), visitors.asker(self.request)
         try:
-            accounts.correct_address(_claim(self.request), form.cleaned_data["email"])
+            accounts.correct_address(claim, form.cleaned_data["email"], asker)
         except accounts.LinkSpent:
             raise PermissionDenied(texts.NOT_YOUR_REGISTRATION) from None
         visitors.remember_asking(self.request, elsewhere=True)
@@ -84,7 +86,7 @@ def register_status(request: HttpRequest) -> HttpResponse:
 @require_POST
 def register_resend(request: HttpRequest) -> HttpResponse:
     # The login form offers this to whoever knows the password, however late they come.
-    accounts.resend_activation(_claim(request, include_expired=True))
+    accounts.resend_activation(_claim(request, include_expired=True), visitors.asker(request))
     visitors.remember_asking(request)
     messages.success(request, texts.ACTIVATION_SENT_AGAIN)
     return redirect("users:register_success")

@@ -18,6 +18,7 @@ from mail import conf
 from mail.causes import Cause
 from mail.desk import operations, trial
 from mail.models import Mail, Suppression
+from mail.queue import limits
 from mail.queue.alarms import alarms
 from mail.queue.engines import work as engine
 from mail.queue.letters import letters
@@ -181,9 +182,10 @@ class Command(BaseCommand):
         late = overdue is not None and overdue > operations.OVERDUE_TOO_LONG
         too_long = "   TOO LONG: does the site run, or `manage.py mail work`?" if late else ""
         self.say(f"  {'oldest due':12} {_age(overdue):>7}{too_long}")
-        limit = conf.EMAIL_DAILY_LIMIT or "no limit"
-        sent = Mail.objects.filter(sent_at__gt=timezone.now() - timedelta(hours=24)).count()
-        self.say(f"Sent in 24 h   {sent:7} of {limit}")
+        self.say("The day's budget" if conf.EMAIL_DAILY_LIMIT else "No limit for a day")
+        for part in limits.parts():
+            soon = "   NEARLY USED UP" if part.nearly_used_up else ""
+            self.say(f"  {part.name:12} {part.used:7} of {part.most}{soon}")
         self.say(f"Engine         {conf.MAIL_ENGINE}")
         if alarm:
             self.say(f"ALARM          since {_time(alarm.since)}, last {_time(alarm.last_at)}:")
