@@ -142,6 +142,16 @@ def finished(older_than: timedelta) -> QuerySet[Mail]:
     return done.filter(Q(created_at__lt=now - older_than) | unknown)
 
 
+def expired_suppressions() -> QuerySet[Suppression]:
+    """Those that have ended by themselves. One without an end lasts until staff clears it.
+
+    One that would last longer the next time is kept for a while, so that there is a next time.
+    """
+    now = timezone.now()
+    forgotten = Q(times=0) | Q(until__lte=now - KEPT_FOR)
+    return Suppression.objects.filter(forgotten, until__lte=now)
+
+
 def prune(older_than: timedelta, progress: Callable[[int], None]) -> int:
     """Deletes finished rows in batches, so that nobody waits long for a lock."""
     deleted = 0
@@ -166,7 +176,7 @@ def prune_mail(at_most: int) -> int:
 
 @chore
 def prune_suppressions(at_most: int) -> int:
-    ended = Suppression.objects.filter(until__lte=timezone.now())
+    ended = expired_suppressions()
     pks = list(ended.values_list("pk", flat=True)[:at_most])
     ended.filter(pk__in=pks).delete()
     return len(pks)

@@ -104,7 +104,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='mail',
-            index=models.Index(models.F('asker'), models.F('sent_at'), condition=models.Q(('asker', ''), _negated=True), name='mail_by_asker'),
+            index=models.Index(models.F('asker'), models.F('sent_at'), name='mail_by_asker'),
         ),
         migrations.AddIndex(
             model_name='mail',

@@ -238,6 +238,7 @@ def site(new_site: Callable[..., Site], smtp: NastyServer) -> Site:
         SSL_CERT_FILE=smtp.authority_file,
         MAIL_THREADS=SENDERS,
         FORMS_PER_NETWORK_LIMIT=100_000,  # all of them come from this machine
+        EMAIL_PER_NETWORK_LIMIT=100_000,
     )
 
 

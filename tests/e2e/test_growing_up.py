@@ -140,6 +140,7 @@ def celery_site(
         CELERY_BROKER_URL=broker.url,
         MAIL_THREADS=PROCESSES,
         FORMS_PER_NETWORK_LIMIT=1000,
+        EMAIL_PER_NETWORK_LIMIT=1000,
     )
 
 

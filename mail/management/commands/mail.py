@@ -12,12 +12,11 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
-from django.utils import timezone
 
 from mail import conf
 from mail.causes import Cause
 from mail.desk import operations, trial
-from mail.models import Mail, Suppression
+from mail.models import Mail
 from mail.queue import limits
 from mail.queue.alarms import alarms
 from mail.queue.engines import work as engine
@@ -221,7 +220,7 @@ class Command(BaseCommand):
         age = timedelta(days=options["days"])
         total = operations.finished(age).count()
         # One without an end lasts until staff clears it.
-        ended = Suppression.objects.filter(until__lte=timezone.now())
+        ended = operations.expired_suppressions()
         self.say(f"Finished mail older than {options['days']} days: {total}")
         self.say(f"Suppressions that have ended: {ended.count()}")
         if not options["delete"]:
