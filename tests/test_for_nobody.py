@@ -13,6 +13,7 @@ from mail.causes import Cause
 from mail.models import Mail, State
 from mail.queue.alarms import alarms
 from tests.conftest import deliver_all
+from users import accounts
 from users.models import User
 
 RESET, RESEND = "/users/password/reset/", "/users/activate/resend/"
@@ -62,6 +63,16 @@ def test_the_owner_of_a_disabled_account_costs_the_same(
     browser.post(RESET, {"email": dora.email})
     assert deliver_all() == []
     assert len(written) == 1
+
+
+def test_an_owner_who_wants_no_notices_costs_the_same(
+    browser: Client, alice: User, written: list[str]
+) -> None:
+    accounts.stop_notices(alice)
+    browser.post(RESEND, {"email": alice.email})
+    assert deliver_all() == []
+    assert len(written) == 1
+    assert Mail.objects.get().cause == Cause.SUPPRESSED
 
 
 def test_a_claim_that_is_gone_is_no_secret(

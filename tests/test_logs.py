@@ -89,6 +89,7 @@ SPELLINGS = [
     "/users/activate/MTIz/{}/",
     "/users/activate/MTIz/{}",
     "/users/password/reset/MTIz/{}/",
+    "/users/notices/MTIz/{}/",
     "//users//activate//MTIz//{}//",
     "/Users/Activate/MTIz/{}/",
     "/USERS/PASSWORD/RESET/MTIz/{}/",
@@ -118,8 +119,9 @@ def test_a_token_is_masked_however_its_path_is_spelled(spelling: str) -> None:
 def test_what_only_looks_a_little_like_a_token_stays() -> None:
     for harmless in ("/users/register/success/", "c0ffee00-1234-4abc-8def-0123456789ab", "a-b"):
         assert line(harmless).endswith(harmless)
-    damaged = line("GET /users/activate/MTIz/dicv5b-0123/")
-    assert damaged.endswith("GET /users/activate/MTIz/[token]/"), "enough to see what was wrong"
+    for page in ("activate", "password/reset", "notices"):
+        damaged = line(f"GET /users/{page}/MTIz/dicv5b-0123/")
+        assert damaged.endswith(f"GET /users/{page}/MTIz/[token]/"), "enough to see what was wrong"
 
 
 def test_our_own_links_are_masked(alice: User, bob: User) -> None:

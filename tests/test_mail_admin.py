@@ -109,9 +109,12 @@ def test_every_letter_can_be_looked_at_in_every_language(office: Client, languag
         assert f'lang="{language}"' in html.text or name == "adhoc", "an operator's own"
 
 
-@pytest.mark.parametrize("query", ["?letter=nonsense", "?language=xx", "?letter=%01", "?letter="])
-def test_a_preview_of_nothing_is_not_found(office: Client, query: str) -> None:
-    assert office.get(f"/admin/mail/mail/preview/{query}").status_code == 404
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("?letter=nonsense", 404), ("?language=xx", 404), ("?letter=", 404), ("?letter=%00", 400)],
+)
+def test_a_preview_of_nothing_is_not_found(office: Client, query: str, status: int) -> None:
+    assert office.get(f"/admin/mail/mail/preview/{query}").status_code == status
 
 
 def test_whoever_may_not_see_mail_sees_no_preview_and_has_no_actions(

@@ -37,7 +37,7 @@ LIKE_A_WALLET = re.compile(r"-[13][1-9a-f]{31}$")
 def register(mail: api.Mail) -> api.Decision:
     """The activation link; or, if the address has an owner already, a notice to the owner."""
     claim: User | None = mail.user
-    if claim is None or not claim.is_waiting or claim.email != mail.address:
+    if claim is None or claim.activated_at or claim.email != mail.address:
         return None  # a corrected address gets a message of its own
     return _to_claims(mail, User.objects.owner_of(mail.address), [claim])
 
@@ -183,16 +183,12 @@ def _login_failures(owner: User, times: int | None = None) -> EmailMultiAlternat
 
 
 def _link(name: str, user: User, keys: PasswordResetTokenGenerator) -> str:
-    uidb64 = urlsafe_base64_encode(force_bytes(user.pk))
-    return api.absolute_url(reverse(name, kwargs={"uidb64": uidb64, "token": _token(keys, user)}))
-
-
-def _token(keys: PasswordResetTokenGenerator, user: User) -> str:
-    """Django's token of this second, or of the last one before that does not look like a wallet."""
+    """With Django's token of this second, or of the last one that does not look like a wallet."""
     made = keys._num_seconds(keys._now())
     while LIKE_A_WALLET.search(token := keys._make_token_with_timestamp(user, made, keys.secret)):
         made -= 1
-    return token
+    uidb64 = urlsafe_base64_encode(force_bytes(user.pk))
+    return api.absolute_url(reverse(name, kwargs={"uidb64": uidb64, "token": token}))
 
 
 def _letter(stem: str, to: str, language: str, **context: Any) -> EmailMultiAlternatives:

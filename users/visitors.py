@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 WINDOW = 60 * 60  # seconds
 UNKNOWN = "unknown"
+UNKNOWN = "unknown"
 
 
 View = Callable[..., HttpResponseBase]
@@ -57,7 +58,8 @@ def limited(view: View) -> View:
 
 def _count(request: HttpRequest) -> int:
     """The requests of this network in this hour, with this one. All forms share one counter."""
-    key = f"forms:{(networks(request) or ['unknown'])[0]}:{int(time.time()) // WINDOW}"
+    of_them, *_ = networks(request) or [UNKNOWN]
+    key = f"forms:{of_them}:{int(time.time()) // WINDOW}"
     try:
         cache.add(key, 0, WINDOW)
         return int(cache.incr(key))
@@ -105,7 +107,7 @@ def guarded(view: View) -> View:
 def network(request: HttpRequest) -> str:
     """The client's network: an IPv4 address, or the /64 of an IPv6 address, which one household or
     laboratory shares."""
-    return next(iter(networks(request)), "unknown")
+    return next(iter(networks(request)), UNKNOWN)
 
 
 def networks(request: HttpRequest) -> list[str]:

@@ -59,11 +59,15 @@ def _deliver(mail: Mail) -> None:
         has_failed = refusal and refusal.state == State.FAILED
         if not has_failed and alarms.is_raised() and (refusal or not alarms.take_probe()):
             return alarms.hold(mail)
-        if isinstance(decision, Outcome):
-            if decision.writer:
-                write(mail, decision.writer).message().as_bytes()
-            return _apply(mail, decision)
-        message = write(mail, decision)
+        writer = decision.writer if isinstance(decision, Outcome) else decision
+        if writer:
+            with translation.override(mail.language):
+                message = writer.write()
+            prepare(mail, message)
+        if refusal:
+            if writer:
+                message.message().as_bytes()
+            return _apply(mail, refusal)
         accepted = connection.send(message)
     except Exception as error:  # whatever it is, the loop goes on and the row says so
         return _record(mail, error)
@@ -88,13 +92,6 @@ def decide(mail: Mail) -> Writer | Outcome:
     mail.budget = writer.budget if writer else Budget.OPEN
     # The service as a whole comes first: while it sends nothing, all letters wait alike.
     return limits.of_the_budget(mail) or limits.of_the_address(mail, letter) or decision
-
-
-def write(mail: Mail, writer: Writer) -> EmailMultiAlternatives:
-    with translation.override(mail.language):
-        message = writer()
-    prepare(mail, message)
-    return message
 
 
 def prepare(mail: Mail, message: EmailMultiAlternatives) -> None:
