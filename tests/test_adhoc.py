@@ -204,6 +204,14 @@ def test_send_mail_is_at_hand_in_the_shell_and_done_when_the_shell_ends(site: Si
     assert (letter["To"], letter["Subject"]) == ("a@example.com", "s")
 
 
+def test_what_the_shell_leaves_to_the_senders_of_the_site_they_send(site: Site) -> None:
+    call = "send_mail('s', ['a@example.com'], 'b')"
+    assert site.manage("shell", "-c", call, MAIL_ENGINE="work").returncode == 0
+    assert list(letters_of(site)) == []
+    assert site.manage("mail", "work", "--once", MAIL_ENGINE="work").returncode == 0
+    assert [letter["To"] for letter in letters_of(site)] == ["a@example.com"]
+
+
 def test_djangos_own_send_mail_works_in_the_shell_too(site: Site) -> None:
     call = "from django.core import mail; print(mail.send_mail('s', 'b', None, ['a@example.com']))"
     done = site.manage("shell", "-c", call)

@@ -93,6 +93,7 @@ def test_a_refusal_does_not_show_how_the_owner_spells_the_address(
     assert "takes no mail" in page
     assert "550 5.1.1" not in page
     assert "alice@example.com" not in page
+    assert "5.1.1" not in page, "nor what a server says of a mailbox"
 
 
 def test_a_persons_pages_and_the_answers_to_forms_are_not_stored(

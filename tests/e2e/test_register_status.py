@@ -80,8 +80,12 @@ def test_without_script_each_reload_tells(
     smtp.accepts = 1
     wait_for(lambda: smtp.to("carol@example.com"), "the mail")
     wait_for(lambda: site.rows("SELECT 1 FROM mail_mail WHERE state = 'sent'"), "the note of it")
-    reader.page.reload()
-    expect(status(reader)).to_contain_text("Handed to the mail server at")
+
+    def handed_over() -> bool:
+        reader.page.reload()
+        return "Handed to the mail server at" in status(reader).inner_text()
+
+    wait_for(handed_over, "a reload tells")
 
 
 def test_when_the_account_is_opened_elsewhere_the_page_says_so(
