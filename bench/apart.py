@@ -8,6 +8,10 @@ has, then for one that nobody has, in an order that dice decide; after each, ten
 connection. What is compared is the time of all ten. AUC is how often an address of somebody takes
 longer than one of nobody: 0.50 tells nothing, 1.00 everything. With n pairs, chance alone moves it
 by 0.41 / √n (one standard error): 0.024 for 300.
+
+What else the machine does may drown milliseconds. So the cause is compared as well: the
+processor time of the web server's workers, from the form to half a second later. Where that is the
+same, no visitor can feel a difference, however quiet the machine; needs Linux.
 """
 
 import argparse
@@ -31,6 +35,7 @@ FORMS = {
     "resend": "/users/activate/resend/",
     "register": "/users/register/",
 }
+WORKERS = 2
 PASSWORD = "correct-horse-battery"
 CSRF = re.compile(rb'name="csrfmiddlewaretoken" value="([^"]+)"')
 # Owners, made at once: what is measured needs no password of theirs.
@@ -87,32 +92,67 @@ class Site:
         self.run("-c", OWNERS, str(self.options.pairs * len(self.options.forms)))
         mail_server = [sys.executable, "-m", "bench.slow_smtp", str(self.mail_port)]
         mail = subprocess.Popen([*mail_server, str(self.delay)], cwd=ROOT)
-        listen = ["--workers", "2", "--threads", "4", "--bind", f"{server.HOST}:{self.port}"]
+        listen = [
+            "--workers",
+            str(WORKERS),
+            "--threads",
+            "4",
+            "--bind",
+            f"{server.HOST}:{self.port}",
+        ]
         gunicorn = [sys.executable, "-m", "gunicorn", "cs_web.wsgi", "--no-control-socket", *listen]
         log = (self.folder / "log").open("wb")
         web = subprocess.Popen(gunicorn, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
         with log, server.stopped_at_the_end(mail), server.stopped_at_the_end(web):
             server.wait_for(self.mail_port)
             server.wait_for(self.port)
+            workers = wait_for_workers(web.pid)
             for number, form in enumerate(self.options.forms):
-                self.compare(form, number * self.options.pairs)
+                self.compare(form, number * self.options.pairs, workers)
 
     def run(self, *command: str) -> None:
         subprocess.run([sys.executable, *command], cwd=ROOT, env=self.environment, check=True)
 
-    def compare(self, form: str, first: int) -> None:
+    def compare(self, form: str, first: int, workers: list[int]) -> None:
         visitor = Visitor(self.port, self.options.gets)
-        known, unknown = [], []
+        known, unknown = Figures(), Figures()
         for number in range(first, first + self.options.pairs):
             pair = [(f"owner{number}", known), (f"nobody{number}", unknown)]
-            for name, times in random.sample(pair, 2):
-                times.append(visitor.ask(form, name, number))
+            for name, figures in random.sample(pair, 2):
+                before = cpu(workers)
+                figures.waited.append(visitor.ask(form, name, number))
+                figures.worked.append(cpu(workers) - before)
         print(
-            f"mail at {self.delay:3} ms, {self.options.engine}, {form:8} n={len(known)} "
-            f"AUC {auc(known, unknown):.3f}  "
-            f"medians {median(known):.1f} and {median(unknown):.1f} ms",
+            f"mail at {self.delay:3} ms, {self.options.engine}, {form:8} n={self.options.pairs} "
+            f"AUC {auc(known.waited, unknown.waited):.3f} of the time of the pages "
+            f"({median(known.waited):.1f} and {median(unknown.waited):.1f} ms), "
+            f"{auc(known.worked, unknown.worked):.3f} of the work "
+            f"({median(known.worked):.1f} and {median(unknown.worked):.1f} ms)",
             flush=True,
         )
+
+
+class Figures:
+    def __init__(self) -> None:
+        self.waited: list[float] = []  # milliseconds
+        self.worked: list[float] = []
+
+
+def wait_for_workers(master: int) -> list[int]:
+    """The web server's workers, without the senders beside them."""
+    while True:
+        tasks = Path(f"/proc/{master}/task").glob("*/children")
+        children = [int(pid) for task in tasks for pid in task.read_text().split()]
+        workers = [p for p in children if b"mail" not in Path(f"/proc/{p}/cmdline").read_bytes()]
+        if len(workers) == WORKERS:
+            return workers
+        time.sleep(0.1)
+
+
+def cpu(processes: list[int]) -> float:
+    """Milliseconds that these processes have been on a processor, all threads together."""
+    tasks = [task for pid in processes for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
 
 class Visitor:
