@@ -38,7 +38,7 @@ class Senders:
         environment: dict[str, str] | None = None,
         pause: float = PAUSE,
     ) -> None:
-        self.command = [str(python), *command]
+        self.command = [str(python), *command, str(os.getpid())]
         self.environment = environment or dict(os.environ)
         self.pause = pause
         self.pid: int | None = None

@@ -14,7 +14,7 @@ def mode(path: Path) -> int:
 
 
 def test_what_the_site_writes_is_not_for_others(tmp_path: Path) -> None:
-    site = Site(tmp_path, **DEVELOPMENT)
+    site = Site(tmp_path, MAIL_ENGINE="threads", **DEVELOPMENT)
     before = os.umask(0)
     try:
         site.manage("migrate", "--verbosity", "0")

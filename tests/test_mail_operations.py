@@ -315,8 +315,8 @@ def test_work_runs_the_engine(monkeypatch: Any) -> None:
     asked = []
     monkeypatch.setattr(work, "run", lambda *choices: asked.append(choices) or 0)
     assert mail("work", "--threads", "3", "--once")[0] == 0
-    assert mail("work", "--threads", "2", "--with-parent")[0] == 0
-    assert asked == [(3, True, False), (2, False, True)]
+    assert mail("work", "--threads", "2", "--with-parent", "1")[0] == 0
+    assert asked == [(3, True, 0), (2, False, 1)]
     monkeypatch.setattr(work, "run", lambda *choices: 1)
     assert mail("work")[0] == 1
 

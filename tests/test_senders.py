@@ -126,8 +126,8 @@ def test_what_was_never_started_can_be_stopped() -> None:
 
 
 ORPHANING = """
-import subprocess, sys
-subprocess.Popen([sys.executable, "manage.py", "mail", "work", "--with-parent"])
+import os, subprocess, sys
+subprocess.Popen([sys.executable, "manage.py", "mail", "work", "--with-parent", str(os.getpid())])
 input()
 """
 

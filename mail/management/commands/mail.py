@@ -103,7 +103,7 @@ class Command(BaseCommand):
         work.add_argument("--threads", type=_positive, default=conf.MAIL_THREADS, help="senders")
         work.add_argument("--once", action="store_true", help="end when nothing is due any more")
         parent = "end with the process that started this (so the web server starts it)"
-        work.add_argument("--with-parent", action="store_true", help=parent)
+        work.add_argument("--with-parent", type=int, default=0, metavar="PID", help=parent)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["run"](options) != GOOD:

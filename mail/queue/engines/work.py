@@ -34,22 +34,22 @@ class Work(engines.Engine):
         return "" if alive else "no `mail work` is running"
 
 
-def run(threads: int, once: bool = False, with_parent: bool = False) -> int:
+def run(threads: int, once: bool = False, with_parent: int = 0) -> int:
     """Sends what is due until a signal to stop; with `once`, until nothing is due any more; with
-    `with_parent`, until the process that started this one is gone.
+    `with_parent`, until that process, which has started this one, is gone.
 
     What is in flight is finished first. Returns the exit code: with `once`, 1 if the database could
     not say what is due.
     """
     # Not by handlers: one may run in the middle of anything, also while a lock is held.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
-    pool, parent = Pool(SWEEP_EVERY), os.getppid()
+    pool = Pool(SWEEP_EVERY)
     try:
         pool.start(threads, sweeper=not once)
         log.info("%d senders are at work until Ctrl-C or SIGTERM", threads)
         start, reported, report_at = timezone.now(), "", 0.0
         while not _told_to_stop(ONCE_EVERY if once else LOOK_EVERY):
-            if with_parent and os.getppid() != parent:
+            if with_parent and os.getppid() != with_parent:
                 log.warning("whoever started these senders is gone, and so are they")
                 break
             if once:
