@@ -58,6 +58,8 @@ class Site:
             capture_output=True,
             text=True,
             timeout=SECONDS,
+            # As a service of its own: by their process group the workers of a server know each other.
+            start_new_session=True,
         )
 
     def manage(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
