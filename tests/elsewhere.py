@@ -58,7 +58,7 @@ class Site:
             capture_output=True,
             text=True,
             timeout=SECONDS,
-            # As a service of its own: by their process group the workers of a server know each other.
+            # A service of its own: workers of a server know each other by their process group.
             start_new_session=True,
         )
 
