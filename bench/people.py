@@ -31,7 +31,7 @@ def claims(count: int, stem: str) -> "list[User]":
 
 def queue(count: int, stem: str) -> "list[Mail]":
     """As many activation letters, due now."""
-    from mail.models import Mail
+    from mail.models import Mail, mailbox_of
     from mail.queue.letters import letters
 
     return Mail.objects.bulk_create(
@@ -39,6 +39,7 @@ def queue(count: int, stem: str) -> "list[Mail]":
             letter="register",
             user=claim,
             address=claim.email,
+            mailbox=mailbox_of(claim.email),
             language=claim.language,
             priority=letters["register"].priority,
         )
