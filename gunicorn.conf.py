@@ -18,7 +18,12 @@ access_log_format = '%(h)s (%({x-forwarded-for}i)s) "%(r)s" %(s)s %(b)s %(M)sms 
 
 # In a process of its own, because workers inherit all that is imported here: after an update a
 # reload would give them the new files beside the old `cs_web.config`.
-CHECK = "from cs_web.settings import conf; print(conf.MAIL_ENGINE == 'work' and conf.MAIL_BESIDE)"
+CHECK = """
+import importlib, os
+name = os.environ.get("DJANGO_SETTINGS_MODULE", "cs_web.settings")
+conf = importlib.import_module(name).conf
+print(conf.MAIL_ENGINE == "work" and conf.MAIL_BESIDE)
+"""
 
 
 def on_starting(server: Any) -> None:
