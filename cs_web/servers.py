@@ -11,7 +11,7 @@ from typing import NoReturn
 
 # The exit code of a worker at which gunicorn and uvicorn stop. After any other they start it again.
 CANNOT_START = 3
-TOGETHER = 2  # seconds within which the workers of one start find the same mistake
+TOGETHER = 10  # seconds within which the workers of one start find the same mistake
 
 # The charset, however it is written, and whatever has an encoding of its own (RFC 2231: `name*=`).
 ENCODINGS = re.compile(r";(\s*charset|[^;=]*\*)[^;]*", re.IGNORECASE)

@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 WINDOW = 60 * 60  # seconds
 UNKNOWN = "unknown"
-UNKNOWN = "unknown"
-
 
 View = Callable[..., HttpResponseBase]
 
@@ -58,8 +56,7 @@ def limited(view: View) -> View:
 
 def _count(request: HttpRequest) -> int:
     """The requests of this network in this hour, with this one. All forms share one counter."""
-    of_them, *_ = networks(request) or [UNKNOWN]
-    key = f"forms:{of_them}:{int(time.time()) // WINDOW}"
+    key = f"forms:{network(request)}:{int(time.time()) // WINDOW}"
     try:
         cache.add(key, 0, WINDOW)
         return int(cache.incr(key))
