@@ -151,17 +151,13 @@ def site_latency(stem: str) -> float:
 
 def letter() -> bytes:
     """What the site sends, so that the others send as much."""
-    from django.utils import translation
-
     from mail.queue import delivering
     from mail.queue.letters import letters
 
     [mail] = people.queue(1, "letter")
     write = letters[mail.letter].decide(mail)
     assert callable(write)
-    with translation.override(mail.language):
-        message = write()
-    delivering.prepare(mail, message)
+    message = delivering.write(mail, write)
     return bytes(message.message().as_bytes(linesep="\r\n"))  # type: ignore[call-arg]
 
 

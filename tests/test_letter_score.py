@@ -44,7 +44,7 @@ def _in_production(settings: Any) -> None:
 
 def sent(message: EmailMultiAlternatives) -> bytes:
     """As it goes over the wire."""
-    delivering.prepare(Mail(pk=uuid.uuid4()), message)
+    message = delivering.write(Mail(pk=uuid.uuid4(), language="ko"), lambda: message)
     return message.message().as_bytes(linesep="\r\n")
 
 
@@ -135,7 +135,7 @@ def test_answers_go_where_the_operator_wants_them(settings: Any) -> None:
 def test_a_letter_with_a_reply_address_of_its_own_keeps_it(settings: Any) -> None:
     settings.EMAIL_REPLY_TO = "office@cs.example.ac.kr"
     message = EmailMultiAlternatives("s", "b", to=["a@example.com"], reply_to=["b@example.com"])
-    delivering.prepare(Mail(pk=uuid.uuid4()), message)
+    delivering.write(Mail(pk=uuid.uuid4(), language="ko"), lambda: message)
     assert message.reply_to == ["b@example.com"]
 
 

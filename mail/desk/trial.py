@@ -69,9 +69,9 @@ class Trial:
     def send(self, sample: str, language: str, address: str) -> tuple[float, str]:
         """Sends a letter about nobody as the queue sends it; what the server said to that."""
         self.doing = f"{sample} ({language})"
-        message = samples[sample](language)
+        mail = Mail(pk=uuid.uuid4(), language=language)
+        message = delivering.write(mail, lambda: samples[sample](language))
         message.to = [address]
-        delivering.prepare(Mail(pk=uuid.uuid4()), message)
         sent, seconds = _timed(lambda: self.backend.send_messages([message]))
         if not sent:
             return seconds, "not sent: the service has this address on its suppression list"

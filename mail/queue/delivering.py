@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django.core.mail import EmailMultiAlternatives
@@ -54,20 +55,11 @@ def deliver(pk: Any) -> Mail | None:
 def _deliver(mail: Mail) -> None:
     try:
         decision = decide(mail)
-        # While nothing leaves, what would not be sent anyway waits alike: nobody can tell it apart.
-        refusal = decision if isinstance(decision, Outcome) else None
-        has_failed = refusal and refusal.state == State.FAILED
-        if not has_failed and alarms.is_raised() and (refusal or not alarms.take_probe()):
+        if alarms.is_raised() and _waits(decision):
             return alarms.hold(mail)
-        writer = decision.writer if isinstance(decision, Outcome) else decision
-        if writer:
-            with translation.override(mail.language):
-                message = writer.write()
-            prepare(mail, message)
-        if refusal:
-            if writer:
-                message.message().as_bytes()
-            return _apply(mail, refusal)
+        if isinstance(decision, Outcome):
+            return _apply(mail, decision)
+        message = write(mail, decision.write)
         accepted = connection.send(message)
     except Exception as error:  # whatever it is, the loop goes on and the row says so
         return _record(mail, error)
@@ -94,8 +86,17 @@ def decide(mail: Mail) -> Writer | Outcome:
     return limits.of_the_budget(mail) or limits.of_the_address(mail, letter) or decision
 
 
-def prepare(mail: Mail, message: EmailMultiAlternatives) -> None:
-    """Adds what is the same for every message of ours."""
+def _waits(decision: Writer | Outcome) -> bool:
+    """While nothing leaves, what would not be sent anyway waits, too: nobody can tell it apart."""
+    if isinstance(decision, Outcome):
+        return decision.state != State.FAILED
+    return not alarms.take_probe()
+
+
+def write(mail: Mail, write: Callable[[], EmailMultiAlternatives]) -> EmailMultiAlternatives:
+    """The message, with what is the same for every message of ours."""
+    with translation.override(mail.language):
+        message = write()
     # Of two, the server's answer could be yes for one and no for the other.
     if len(message.recipients()) != 1:
         raise ValueError(f"one recipient a message, not {len(message.recipients())}")
@@ -107,9 +108,12 @@ def prepare(mail: Mail, message: EmailMultiAlternatives) -> None:
     }
     if conf.EMAIL_REPLY_TO and not message.reply_to:
         message.reply_to = [conf.EMAIL_REPLY_TO]
+    return message
 
 
 def _apply(mail: Mail, outcome: Outcome) -> None:
+    if outcome.writer:
+        write(mail, outcome.writer.write).message().as_bytes()
     if outcome.due:
         mail.wait_until(outcome.due, outcome.cause, outcome.why)
     elif mail.end(outcome.state, outcome.cause, outcome.why):
