@@ -290,9 +290,10 @@ class Report(models.Model):
 class SuppressionQuerySet(models.QuerySet["Suppression"]):
     def reason_for(self, address: str) -> "Suppression.Reason | None":
         """Why unrequested messages do not go to this address; None if they do."""
-        in_force = Q(until__isnull=True) | Q(until__gt=timezone.now())
-        row = self.filter(in_force, address=mailbox_of(address)).first()
-        return Suppression.Reason(row.reason) if row else None
+        row = self.filter(address=mailbox_of(address)).first()
+        if row is None or (row.until and row.until <= timezone.now()):
+            return None
+        return Suppression.Reason(row.reason)
 
     def suppress(
         self, address: str, reason: "Suppression.Reason", for_: timedelta | None = None
