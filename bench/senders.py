@@ -131,7 +131,7 @@ def site_latency(stem: str) -> float:
     answered = threading.Event()
     send_one = delivering.connection.send
 
-    def send_and_tell(message: Any) -> bool:
+    def send_and_tell(message: Any, still_wanted: Any) -> bool:
         taken = send_one(message)
         answered.set()
         return taken

@@ -29,10 +29,11 @@ class Cause(enum.StrEnum):
 
     kind: Kind
 
-    # Decided here. The first three wait, the others have ended.
+    # Decided here. The first four wait, the others have ended.
     TURN = "turn", Kind.DECISION  # another of its kind has just left to this address
     BUDGET = "budget", Kind.DECISION
     ALARM = "alarm", Kind.DECISION
+    CROWDED = "crowded", Kind.DECISION  # no more connections beside those that are open
     NOT_NEEDED = "not_needed", Kind.DECISION
     DUPLICATE = "duplicate", Kind.DECISION
     LIMIT = "limit", Kind.DECISION
@@ -43,6 +44,8 @@ class Cause(enum.StrEnum):
     BUSY = "busy", Kind.TRANSIENT
     DISCONNECTED = "disconnected", Kind.TRANSIENT
     TIMED_OUT = "timed_out", Kind.TRANSIENT
+    UNANSWERED = "unanswered", Kind.TRANSIENT  # it may have it: tried again late, and seldom
+    REFUSED_IN_A_ROW = "refused_in_a_row", Kind.TRANSIENT  # several addresses: the server's fault
     UNREACHABLE = "unreachable", Kind.TRANSIENT
     CONNECTION_REFUSED = "connection_refused", Kind.TRANSIENT
     DNS = "dns", Kind.TRANSIENT

@@ -22,7 +22,8 @@ DEFAULTS: Mapping[str, Any] = {
     "EMAIL_PER_NETWORK_LIMIT": 60,  # messages in 24 hours that one network causes to strangers
     "MAIL_ENGINE": "threads",  # a name of `mail.queue.engines`, or a dotted path
     "MAIL_CELERY_APP": "",  # for the engine "celery", such as "mysite.celery.app"
-    "MAIL_THREADS": 4,  # senders in a process
+    "MAIL_THREADS": 4,  # senders in a process, while few messages wait
+    "MAIL_THREADS_AT_MOST": 0,  # while many do; 0: as many as the service bears
     "MAILBOX_DIR": "mailbox",  # where EMAIL_SERVICE=file puts its messages
     "AWS_ACCESS_KEY_ID": "",
     "AWS_SECRET_ACCESS_KEY": "",
@@ -31,6 +32,9 @@ DEFAULTS: Mapping[str, Any] = {
     # Django's own
     "EMAIL_HOST": "",
     "EMAIL_TIMEOUT": None,
+    # Ours again
+    "EMAIL_ACCEPT_TIMEOUT": 600,  # seconds that a server may take to accept a whole message
+    "MAIL_UNANSWERED_AFTER": 300,  # seconds until what it has not answered is tried again
     "AWS_SNS_EVENT_TRUSTED_TOPIC_ARNS": [],
 }
 
@@ -53,6 +57,13 @@ def absolute_url(path: str) -> str:
     return f"{__getattr__('SITE_URL')}{path}"
 
 
+def threads_at_most() -> int:
+    """How many senders of a process may be at work while many messages wait."""
+    service = SERVICES.get(__getattr__("EMAIL_SERVICE"))
+    borne = __getattr__("MAIL_THREADS_AT_MOST") or (service.connections if service else 0)
+    return max(int(borne), int(__getattr__("MAIL_THREADS")))
+
+
 # The services
 
 
@@ -66,6 +77,7 @@ class Service:
     domain: str = ""  # of the account's own address, which is the sender
     aliases: bool = False  # the account may verify other senders
     is_real: bool = True  # False: messages reach nobody
+    connections: int = 4  # at the same time, from one process
 
 
 SMTP, FILE = "mail.transport.smtp.EmailBackend", "mail.transport.file.EmailBackend"
@@ -77,7 +89,7 @@ NAVER, GMAIL = {"EMAIL_HOST": "smtp.naver.com", **TLS}, {"EMAIL_HOST": "smtp.gma
 SERVICES: Mapping[str, Service] = {
     "naver": Service("Naver", SMTP, NAVER, LOGIN, 300, "naver.com"),
     "gmail": Service("Gmail", SMTP, GMAIL, LOGIN, 500, "gmail.com", aliases=True),
-    "smtp": Service("SMTP", SMTP, TLS, ("EMAIL_HOST",)),
+    "smtp": Service("SMTP", SMTP, TLS, ("EMAIL_HOST",), connections=32),
     "ses": Service("Amazon SES", "django_ses.SESBackend", needs=("AWS_SES_REGION_NAME",)),
     "console": Service("", CONSOLE, is_real=False),
     "file": Service("", FILE, is_real=False),

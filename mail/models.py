@@ -12,14 +12,14 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from mail import conf
 from mail.causes import Cause
 
 log = logging.getLogger(__name__)
 
 RETRY_FIRST = timedelta(seconds=10)
 RETRY_LONGEST = timedelta(minutes=15)
-# After a configuration fault: when the next probe may try, never before.
-SNOOZE = timedelta(seconds=90)
+UNANSWERED_LONGEST = timedelta(hours=4)
 # How long a claim holds when nothing more is heard of its sender (see `mail.queue.leases`).
 LEASE = timedelta(minutes=1)
 CRASHES_AT_MOST = 5  # claims in a row that ended in a crash or an unexpected error
@@ -82,6 +82,11 @@ def mailbox_of(address: str) -> str:
 
 
 class MailQuerySet(models.QuerySet["Mail"]):
+    def has_left_within(self, time: timedelta) -> bool:
+        """Whether the mail service has accepted anything lately, from whichever process."""
+        now = timezone.now()
+        return self.filter(sent_at__gt=now - time, sent_at__lte=now).exists()
+
     def due(self) -> "MailQuerySet":
         return self.filter(state=State.PENDING, due__lte=timezone.now())
 
@@ -146,6 +151,7 @@ class Mail(models.Model):
             models.Index(
                 "priority", "due", name="mail_pending_by_due", condition=Q(state=State.PENDING)
             ),
+            models.Index("due", name="mail_in_flight", condition=Q(claimed=True)),
             models.Index("created_at", name="mail_by_age"),
             # Both of them count a day: how much of it each part has had, and each network.
             models.Index("sent_at", "budget", name="mail_by_sending"),
@@ -170,7 +176,7 @@ class Mail(models.Model):
 
     def claim(self) -> bool:
         """Claims the row for this sender, if nothing has happened to it since it was read."""
-        as_read = {"state": State.PENDING, "due": self.due, "attempts": self.attempts}
+        as_read = {"state": State.PENDING, "due__lte": timezone.now(), "attempts": self.attempts}
         lease = LEASE
         if self.crashes:  # what crashed together must not return together: one may be the reason
             lease += LEASE * random.random()  # noqa: S311
@@ -187,6 +193,10 @@ class Mail(models.Model):
         """Extends the lease: its sender is still at work. The object may be in use elsewhere."""
         due = timezone.now() + LEASE
         return bool(Mail.objects.filter(pk=self.pk, **self._ours()).update(due=due))
+
+    def holds(self) -> bool:
+        """Whether the claim is still ours: its sender may have slept since."""
+        return timezone.now() < self.due - LEASE / 2 or self.renew()
 
     # The ends of a claim. They hold only while it is ours: a sender that slept past its lease must
     # not overwrite what the next one found.
@@ -205,12 +215,15 @@ class Mail(models.Model):
 
     def retry(self, cause: Cause, error: str) -> bool:
         """Temporary trouble: again, and ever more rarely."""
-        wait = min(RETRY_FIRST * 2 ** min(self.attempts - 1, 20), RETRY_LONGEST)
+        first, longest = RETRY_FIRST, RETRY_LONGEST
+        if cause is Cause.UNANSWERED:  # it has perhaps left: each try may be one copy more
+            first, longest = timedelta(seconds=conf.MAIL_UNANSWERED_AFTER), UNANSWERED_LONGEST
+        wait = min(first * 2 ** min(self.attempts - 1, 20), longest)
         return self._finish(State.PENDING, cause, error, due=_soon(wait), crashes=0)
 
-    def snooze(self, cause: Cause, error: str) -> bool:
-        """Our own configuration is at fault: it waits for the alarm to end."""
-        return self.wait_until(_soon(SNOOZE), cause, error, on_hold=True)
+    def snooze(self, cause: Cause, error: str, wait: timedelta) -> bool:
+        """Nobody's mail leaves: it waits for the alarm to end, or for the next probe."""
+        return self.wait_until(timezone.now() + wait, cause, error, on_hold=True)
 
     def retry_after_crash(self, cause: Cause, error: str) -> bool:
         """An unexpected error: again, but only a few times."""

@@ -17,6 +17,7 @@ from django.utils.http import urlsafe_base64_encode
 from mail.models import Mail, Suppression
 from mail.queue import delivering
 from mail.queue.alarms import alarms
+from mail.queue.refusals import refusals
 from mail.transport import connection
 from users import accounts, tokens
 from users.models import User
@@ -32,6 +33,7 @@ def _no_kept_connection() -> Any:
     yield
     connection.close()
     alarms.forget()
+    refusals.forget()
     cache.clear()
 
 

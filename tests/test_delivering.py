@@ -11,7 +11,7 @@ import time_machine
 from django.core import mail as django_mail
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone, translation
 
 from mail import api
@@ -60,9 +60,9 @@ def trouble(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     real = connection.send
 
     def set_trouble(error: Exception | None) -> None:
-        def send(message: Any) -> bool:
+        def send(message: Any, still_wanted: Callable[[], bool]) -> bool | None:
             if error is None:
-                return real(message)
+                return real(message, still_wanted)
             raise error
 
         monkeypatch.setattr(connection, "send", send)
@@ -131,7 +131,7 @@ def test_the_message_of_a_dead_sender_comes_back_when_its_lease_ends(note: Any, 
         lambda mail: mail.end(State.DROPPED, Cause.NOT_NEEDED, "too late"),
         lambda mail: mail.wait_until(NOON, Cause.TURN, "too late"),
         lambda mail: mail.retry(Cause.BUSY, "too late"),
-        lambda mail: mail.snooze(Cause.LOGIN, "too late"),
+        lambda mail: mail.snooze(Cause.LOGIN, "too late", timedelta(minutes=1)),
         lambda mail: mail.retry_after_crash(Cause.UNEXPECTED, "too late"),
     ],
     ids=["mark_sent", "fail", "drop", "wait_until", "retry", "snooze", "retry_after_crash"],
@@ -295,8 +295,10 @@ def test_a_letter_that_nobody_knows_any_more_does_not_stop_the_loop(note: Any) -
     """After a deployment without it, say; the row waits for the deployment that brings it back."""
     mail = note()
     Mail.objects.update(letter="forgotten")
-    assert deliver(mail).error == "KeyError: 'forgotten'"
-    assert (mail.state, mail.cause) == (State.PENDING, Cause.UNEXPECTED)
+    assert delivering.deliver(mail.pk) is None
+    assert delivering.overdue() == []
+    mail.refresh_from_db()
+    assert (mail.state, mail.attempts) == (State.PENDING, 0)
 
 
 def test_a_message_is_not_sent_when_it_can_be_of_no_use_any_more(
@@ -419,19 +421,67 @@ def test_what_the_service_accepted_but_will_not_send_is_no_success(
     assert mail.sent_at is None
 
 
-def test_a_database_that_is_busy_after_the_250_is_asked_again(
-    note: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [OperationalError("locked"), InterfaceError("closed")], ids=repr)
+def test_what_has_left_is_marked_however_long_the_database_is_away(
+    note: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    real, failures = Mail.mark_sent, [OperationalError("database is locked")] * 2
+    real, failures, closed = Mail.mark_sent, [error] * 1000, []
 
-    def busy(mail: Mail, *args: Any) -> bool:
+    def away(mail: Mail, *args: Any) -> bool:
         if failures:
             raise failures.pop()
         return real(mail, *args)
 
-    monkeypatch.setattr(Mail, "mark_sent", busy)
-    monkeypatch.setattr(delivering, "MARK_AGAIN_AFTER", (0, 0, 0))
+    monkeypatch.setattr(Mail, "mark_sent", away)
+    monkeypatch.setattr(delivering, "MARK_EVERY", 0)
     # In the transaction of a test it would close the connection (that of SQLite in memory stays).
-    monkeypatch.setattr(delivering, "close_old_connections", lambda: None)
+    monkeypatch.setattr(delivering, "close_old_connections", lambda: closed.append(True))
     assert deliver(note()).state == State.SENT
     assert len(django_mail.outbox) == 1
+    assert len(closed) == 1000, "asking again over a dead connection never helps"
+
+
+def test_what_has_left_is_not_marked_over_what_another_sender_found(
+    note: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, mail = Mail.mark_sent, note()
+
+    def late(ours: Mail, *args: Any) -> bool:
+        if Mail.objects.filter(pk=ours.pk, attempts=1).update(attempts=2):  # the lease ended
+            raise OperationalError("away")
+        return real(ours, *args)
+
+    monkeypatch.setattr(Mail, "mark_sent", late)
+    monkeypatch.setattr(delivering, "MARK_EVERY", 0)
+    monkeypatch.setattr(delivering, "close_old_connections", lambda: None)
+    delivering.deliver(mail.pk)
+    mail.refresh_from_db()
+    assert (mail.state, mail.attempts) == (State.PENDING, 2)
+
+
+def test_a_sender_that_slept_hands_nothing_over_that_is_anothers(
+    note: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail, real, slept = note(), connection._open, []
+
+    def sleeps() -> Any:
+        if not slept:
+            slept.append(clock.shift(LEASE + timedelta(seconds=1)))
+            assert delivering.deliver(mail.pk), "by the next sender"
+        return real()
+
+    monkeypatch.setattr(connection, "_open", sleeps)
+    assert delivering.deliver(mail.pk)
+    assert len(django_mail.outbox) == 1
+
+
+def test_what_the_server_has_not_answered_is_tried_again_late_and_seldom(
+    note: Any, trouble: Any, clock: Any
+) -> None:
+    trouble(connection.Unanswered("timed out"))
+    mail, waits = note(), []
+    for _ in range(4):
+        found = deliver(mail)
+        waits.append((found.due - timezone.now()) / timedelta(minutes=5))
+        clock.move_to(found.due)
+    assert all(n * 0.75 <= wait <= n * 1.25 for n, wait in zip([1, 2, 4, 8], waits, strict=True))

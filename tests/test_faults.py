@@ -17,6 +17,7 @@ from botocore.exceptions import (
 )
 
 from mail.causes import Cause, Kind
+from mail.transport.connection import CannotConnect, Unanswered
 from mail.transport.faults import explain
 
 
@@ -157,7 +158,9 @@ TABLE = [
     (ClientError({}, "SendEmail"),                          Cause.UNEXPECTED, "Amazon SES"),
     (EndpointConnectionError(endpoint_url=AWS),             Cause.UNREACHABLE, "Amazon SES cannot be reached"),
     (ConnectTimeoutError(endpoint_url=AWS),                 Cause.UNREACHABLE, "Amazon SES cannot be reached"),
-    (ReadTimeoutError(endpoint_url=AWS),                    Cause.UNREACHABLE, "Amazon SES cannot be reached"),
+    (ReadTimeoutError(endpoint_url=AWS),                    Cause.UNANSWERED, "Amazon SES did not say"),
+    (Unanswered("timed out"),                               Cause.UNANSWERED, "did not say whether it accepts it: timed out"),
+    (CannotConnect(ConnectionRefusedError("no")),           Cause.CONNECTION_REFUSED, "cannot be reached: no"),
     (NoCredentialsError(),                                  Cause.NO_KEYS, "Amazon SES has no keys"),
     (PartialCredentialsError(provider="env", cred_var="secret"), Cause.NO_KEYS, "Amazon SES has no keys"),
     # what is unexpected
@@ -166,7 +169,7 @@ TABLE = [
 ]
 
 KINDS = {
-    Kind.TRANSIENT: "busy disconnected timed_out unreachable connection_refused dns wrong_port",
+    Kind.TRANSIENT: "busy disconnected timed_out unanswered refused_in_a_row unreachable connection_refused dns wrong_port",
     Kind.PERMANENT: "no_mailbox recipient sender_policy rejected",
     # All mail waits: a wrong row here loses it, or locks an account.
     Kind.CONFIGURATION: "login too_many_logins sender quota unwelcome certificate not_offered no_keys "
@@ -189,7 +192,8 @@ def test_each_cause_is_of_the_kind_that_decides_about_the_message() -> None:
 
 
 def test_the_table_has_every_cause_that_is_not_of_our_own_decision() -> None:
-    assert {cause for _, cause, _ in TABLE} == set(" ".join(KINDS.values()).split())
+    answers = set(" ".join(KINDS.values()).split()) - {Cause.REFUSED_IN_A_ROW}
+    assert {cause for _, cause, _ in TABLE} == answers
 
 
 def test_a_reply_that_is_no_utf_8_is_still_shown() -> None:

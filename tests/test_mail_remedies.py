@@ -153,6 +153,8 @@ KNOWN = [  # to whom it happens, and what it means to them
     ("ses", Cause.PAUSED, "stopped this account"),
     ("ses", Cause.REJECTED, "does not accept this message"),
     ("ses", Cause.BUSY, "tried again later"),
+    ("smtp", Cause.UNANSWERED, "did not say"),
+    ("smtp", Cause.REFUSED_IN_A_ROW, "refuses everybody"),
 ]
 
 

@@ -141,7 +141,7 @@ def test_a_letter_on_hold_is_tried_at_once_for_whoever_asks_again() -> None:
     first = posting.post("password_reset", address="alice@example.com")
     claimed = take(first.pk)
     assert claimed is not None
-    claimed.snooze(Cause.LOGIN, "the login was refused")
+    claimed.snooze(Cause.LOGIN, "the login was refused", timedelta(minutes=1))
     assert not Mail.objects.overdue().exists()
     assert posting.post("password_reset", address="alice@example.com").pk == first.pk
     assert Mail.objects.overdue().get().pk == first.pk

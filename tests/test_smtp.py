@@ -416,3 +416,46 @@ def test_the_authorities_that_are_trusted_may_change(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "other.pem"))
     with pytest.raises(ssl.SSLCertVerificationError):
         connect(server, use_tls=True).open()
+
+
+# The answer after the dot
+
+
+@pytest.mark.parametrize("script", [True, False], indirect=True, ids=["pipelining", "one-by-one"])
+def test_a_server_may_take_its_time_to_accept_a_whole_message(
+    script: Script, settings: Any
+) -> None:
+    """Longer than for any other step: whoever hangs up sends it a second copy, and a third."""
+    settings.EMAIL_ACCEPT_TIMEOUT = 123.0
+    backend, waited = EmailBackend("127.0.0.1", script.port, "", "", timeout=SECONDS), []
+    backend.use_tls = False
+    backend.open()
+    getreply = backend.connection.getreply
+    backend.connection.getreply = lambda: (
+        waited.append(backend.connection.sock.gettimeout()) or getreply()
+    )
+    assert backend.send_messages([message(), message()]) == 2
+    backend.close()
+    ehlo, mail, rcpt, data, dot = [SECONDS] * 4 + [123.0]
+    assert waited[:9] == [ehlo, mail, rcpt, data, dot, mail, rcpt, data, dot]
+
+
+def test_whoever_hangs_up_after_the_dot_may_have_accepted_it(
+    script: Script, backend: EmailBackend
+) -> None:
+    script.answers = {"BODY": HANG_UP}
+    with pytest.raises(connection.Unanswered):
+        backend.send_messages([message()])
+    assert len(script.bodies) == 1
+
+
+def test_what_was_not_answered_is_not_sent_again_at_once(script: Script, settings: Any) -> None:
+    settings.EMAIL_BACKEND = "mail.transport.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", script.port
+    settings.EMAIL_USE_TLS, settings.EMAIL_TIMEOUT = False, SECONDS
+    settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
+    assert connection.send(message())
+    script.answers = {"BODY": HANG_UP}
+    with pytest.raises(connection.Unanswered):
+        connection.send(message())
+    assert len(script.bodies) == 2

@@ -13,13 +13,15 @@ from uuid import UUID
 
 import pytest
 
-from mail.models import Mail, Priority
+from mail.causes import Cause
+from mail.models import Mail, Priority, State
 from mail.queue import delivering, posting
 from mail.queue.engines import threads, work
 from mail.queue.engines.threads import Pool, Threads
 from mail.transport import connection
 from tests.conftest import take
 from tests.elsewhere import DEVELOPMENT, Site
+from tests.servers import wait_for
 
 SECONDS = 60  # after which something has hung
 
@@ -259,7 +261,7 @@ def test_a_sweep_that_could_not_requeue_all_is_followed_by_the_next_at_once(
 ) -> None:
     """After a full one; after one that is not, all is as always."""
     full = [("key", 0)] * delivering.ROWS_A_SWEEP
-    found: list[Any] = [full, full, full[1:], full, ConnectionError("no database"), []]
+    found: list[Any] = [full, full, full[1:], full, ConnectionError("no database"), [], []]
     monkeypatch.setattr(threads.databases, "close_all", lambda: None)  # this thread is the test's
     pool = Pool(sweep_every=7.0)
     waits: Any = Waits(len(found))
@@ -282,8 +284,103 @@ def test_a_sweep_that_could_not_requeue_all_is_followed_by_the_next_at_once(
     monkeypatch.setattr(delivering, "overdue", overdue)
     pool.sweep()
     behind = threads.SWEEP_BEHIND
-    assert waits.seconds == [behind, behind, 7.0, behind, 7.0, 7.0]
+    # Once the database is back, those whose messages have left come first, to mark them.
+    assert waits.seconds == [behind, behind, 7.0, behind, 7.0, threads.SEEING_AGAIN, 7.0]
+    assert threads.SEEING_AGAIN > 2 * delivering.MARK_EVERY
     assert threads.SWEEP_BEHIND < 1
+
+
+def test_a_clock_that_is_set_back_is_noticed(own_connection: None, monkeypatch: Any) -> None:
+    noticed: list[bool] = []
+    now = 1_000_000.0
+    monkeypatch.setattr(
+        delivering, "believe_no_future", lambda certainly: noticed.append(certainly)
+    )
+    monkeypatch.setattr(delivering, "overdue", list)
+    monkeypatch.setattr(threads, "time", SimpleNamespace(time=lambda: now, monotonic=lambda: 5.0))
+    pool = Pool()
+    for now in (1_000_000.0, 1_000_090.0, 1_000_060.0, 996_400.0, 996_400.0):  # noqa: B007
+        pool.sweep_step()
+    assert noticed == [False, True]
+
+
+# More senders, and fewer
+
+
+def job(pool: Pool, **fields: Any) -> Any:
+    return lambda: Mail(**{"state": State.SENT, "cause": "", **fields})
+
+
+def test_senders_become_more_while_messages_wait_up_to_what_the_service_bears(
+    pool: Pool, settings: Any
+) -> None:
+    settings.MAIL_THREADS_AT_MOST = 6
+    gates = [Gate() for _ in range(20)]
+    for gate in gates:
+        pool.put(lambda gate=gate: gate() or Mail(state=State.SENT))
+    for number in range(6 - 2):
+        assert gates[number].begun.wait(SECONDS)
+        gates[number].may_end.set()
+    for gate in gates[4:10]:
+        assert gate.begun.wait(SECONDS), "six at once"
+    assert not gates[10].begun.is_set()
+    assert len(pool.threads) == 6 + 1
+    for gate in gates:
+        gate.may_end.set()
+    assert pool.drain(SECONDS)
+
+
+def test_a_sender_that_the_server_refuses_goes_and_none_comes_for_a_while(
+    pool: Pool, settings: Any
+) -> None:
+    settings.MAIL_THREADS, settings.MAIL_THREADS_AT_MOST = 4, 8
+    for _ in range(3):
+        pool.put(job(pool, state=State.PENDING, cause=Cause.CROWDED))
+    assert pool.drain(SECONDS)
+    wait_for(lambda: len(pool.threads) == 2, "a sweeper and one sender")
+    for _ in range(50):
+        pool.put(job(pool))
+    assert pool.drain(SECONDS)
+    assert len(pool.threads) == 2
+    pool.grow_at = 0.0  # half a minute later
+    gate = Gate()
+    pool.put(gate)
+    for _ in range(50):
+        pool.put(job(pool))
+    gate.may_end.set()
+    assert pool.drain(SECONDS)
+    assert len(pool.threads) > 2
+
+
+def test_the_senders_that_came_for_a_crowd_go_with_it(
+    pool: Pool, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "IDLE_FOR", 0.01)
+    settings.MAIL_THREADS_AT_MOST = 6
+    gate = Gate()
+    pool.put(gate)
+    for _ in range(50):
+        pool.put(job(pool))
+    gate.may_end.set()
+    assert pool.drain(SECONDS)
+    wait_for(lambda: len(pool.threads) == 3, "a sweeper and two senders")
+    assert all(thread.is_alive() for thread in pool.threads)
+
+
+def test_a_machine_without_a_thread_to_spare_still_answers(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", fail)
+        for _ in range(100):
+            pool.start()
+    assert caplog.text.count("mail-sweeper cannot be started") == 1
+    pool.start_at = 0.0  # a while later
+    pool.start()
+    assert len(pool.threads) == 3
 
 
 # As an engine

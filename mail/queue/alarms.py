@@ -1,5 +1,6 @@
-"""An alarm is raised where our own configuration keeps mail from leaving; a message that leaves
-ends it.
+"""An alarm is raised where mail cannot leave, whoever's fault it is; a message that leaves ends it.
+
+Our own configuration is an operator's at once. A server that is away is theirs after a while.
 
 It must not go by the path that is broken: it is in the log, and above every page of the admin.
 """
@@ -12,7 +13,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from mail.causes import Cause
+from mail.causes import Cause, Kind
 from mail.models import ERROR_MAX_LENGTH, Alarm, Mail, State
 
 log = logging.getLogger("mail.alarm")
@@ -22,9 +23,12 @@ WARNING = 2  # the row that remembers the last warning; the alarm itself is 1
 WARN_EVERY = timedelta(days=1)
 # An alarm that nobody has confirmed for so long is history: the site may have been stopped since.
 FADES_AFTER = timedelta(hours=1)
+NOTIFY_OF_TROUBLE_AFTER = timedelta(minutes=10)
 # While it is raised, one message a minute tries whether it is fixed: a login that is refused too
 # often gets an account locked. The others sleep; the first that leaves wakes them.
 PROBE_EVERY = timedelta(minutes=1)
+# A server that is only away is asked more often at first, with a sixth of the time it has been so.
+PROBE_TROUBLE_EVERY = timedelta(seconds=10)
 HOLD_FOR = timedelta(minutes=15)
 # How long a process believes what it has read: asking for each message would cost more than
 # sending it.
@@ -38,8 +42,11 @@ class Alarms:
         self.clock = clock
         self.forget()
 
-    def raise_(self, cause: Cause, error: str) -> None:
-        """Records the fault; notifies the operators of it, but once an hour at the most."""
+    def raise_(self, cause: Cause, error: str) -> timedelta:
+        """Records the fault; notifies the operators of it, but once an hour at the most.
+
+        Returns after what time the message that has met it may try again.
+        """
         now = self.clock()
         error = error[:ERROR_MAX_LENGTH]
         with transaction.atomic():
@@ -48,8 +55,22 @@ class Alarms:
             ended = Alarm.objects.filter(pk=1, ended_at__isnull=False)
             ended.update(since=now, times=0, ended_at=None)
             seen = {"cause": cause, "error": error, "last_at": now, "times": F("times") + 1}
-            Alarm.objects.filter(pk=1).update(probe_at=now + PROBE_EVERY, **seen)
-        self._believe(True)
+            since = Alarm.objects.get(pk=1).since
+            wait = PROBE_EVERY
+            if cause.kind is Kind.TRANSIENT:
+                wait = min(max(PROBE_TROUBLE_EVERY, (now - since) / 6), PROBE_EVERY)
+            Alarm.objects.filter(pk=1).update(probe_at=now + wait, **seen)
+        self._believe(cause)
+        if self._is_the_operators(cause, since):
+            self._notify(error)
+        return wait * 1.5
+
+    def _is_the_operators(self, cause: str, since: datetime) -> bool:
+        lasts = self.clock() - since >= NOTIFY_OF_TROUBLE_AFTER
+        return lasts or Cause.of(cause).kind is not Kind.TRANSIENT
+
+    def _notify(self, error: str) -> None:
+        now = self.clock()
         quiet = Q(notified_at__isnull=True) | Q(notified_at__lte=now - NOTIFY_EVERY)
         if Alarm.objects.filter(quiet, pk=1).update(notified_at=now):
             log.critical("mail cannot leave, and waits: %s", error)
@@ -62,17 +83,19 @@ class Alarms:
         if Alarm.objects.filter(quiet, pk=WARNING).update(notified_at=now, error=error):
             log.critical("%s", error)
 
-    def is_raised(self) -> bool:
+    def is_raised(self, by: Cause | None = None) -> bool:
         """Whether any process has raised it; known with a few seconds' delay."""
         # Both ways: the clock may have been set back.
         if self._looked_at is None or abs(self.clock() - self._looked_at) > LOOK_EVERY:
-            self._believe(self._raised().exists())
-        return self._is_raised
+            self._believe(self._raised().values_list("cause", flat=True).first())
+        return self._cause is not None and by in (None, self._cause)
 
     def take_probe(self) -> bool:
         """Takes the right to try, which one message a minute has; whether it was free."""
         now = self.clock()
-        if self._raised().filter(probe_at__lte=now).update(probe_at=now + PROBE_EVERY):
+        # Or it is later than any probe: the clock was set back.
+        free = Q(probe_at__lte=now) | Q(probe_at__gt=now + PROBE_EVERY)
+        if self._raised().filter(free).update(probe_at=now + PROBE_EVERY):
             return True
         return not self._raised().exists()  # it has ended meanwhile: everybody may
 
@@ -87,20 +110,22 @@ class Alarms:
         """A message has left: whatever was wrong is fixed, and what was on hold goes at once."""
         if not self.is_raised():
             return
-        self._believe(False)
+        self._believe(None)
         if self._raised().update(ended_at=self.clock()):
             log.warning("mail leaves again, and so do %s that were on hold", self._release())
 
     def current(self) -> Alarm | None:
-        return self._raised().filter(last_at__gt=self.clock() - FADES_AFTER).first()
+        """The one that operators have to know of."""
+        alarm = self._raised().filter(last_at__gt=self.clock() - FADES_AFTER).first()
+        return alarm if alarm and self._is_the_operators(alarm.cause, alarm.since) else None
 
     def forget(self) -> None:
         """What this process believes, so that it looks again."""
-        self._is_raised = False
+        self._cause: str | None = None
         self._looked_at: datetime | None = None
 
-    def _believe(self, is_raised: bool) -> None:
-        self._is_raised, self._looked_at = is_raised, self.clock()
+    def _believe(self, cause: str | None) -> None:
+        self._cause, self._looked_at = cause, self.clock()
 
     def _raised(self) -> QuerySet[Alarm]:
         return Alarm.objects.filter(pk=1, ended_at__isnull=True)

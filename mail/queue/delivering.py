@@ -1,12 +1,15 @@
 """Delivering: claim a row, decide, write the message now, send it, mark it. At least once."""
 
+import itertools
 import logging
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from django.core.mail import EmailMultiAlternatives
-from django.db import DatabaseError, close_old_connections
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
 from django.utils import timezone, translation
 
 from mail import conf
@@ -25,17 +28,33 @@ from mail.queue import limits
 from mail.queue.alarms import alarms
 from mail.queue.leases import leases
 from mail.queue.letters import Letter, Outcome, Writer, letters
+from mail.queue.refusals import refusals
 from mail.transport import connection, faults
 
 log = logging.getLogger(__name__)
 
 ROWS_A_SWEEP = 200
-MARK_AGAIN_AFTER = (0.2, 1.0, 5.0)  # seconds
+MARK_EVERY = 0.5  # seconds, while the database is away; see `threads.SWEEP_SEEING`
+# A server that accepts no more connections, and has accepted a message so shortly before.
+CROWDED_WITHIN = timedelta(seconds=30)
+CROWDED_FOR = timedelta(seconds=1)
+CLOCKS_DIFFER = timedelta(minutes=1)  # those of two machines
 
 
 def overdue() -> list[tuple[Any, int]]:
     """The rows a sweep requeues, with their priority: lost hints, dead senders, retries."""
-    return list(Mail.objects.overdue().values_list("pk", "priority")[:ROWS_A_SWEEP])
+    rows = Mail.objects.overdue().filter(letter__in=letters)
+    return list(rows.values_list("pk", "priority")[:ROWS_A_SWEEP])
+
+
+def believe_no_future(certainly: bool) -> None:
+    """After the clock was set back: what waits for a time that was set before may go now, and
+    decides anew. `certainly`: or only if there are messages that have not been posted yet."""
+    now = timezone.now()
+    waiting = Mail.objects.filter(state=State.PENDING)
+    if certainly or waiting.filter(created_at__gt=now + CLOCKS_DIFFER).exists():
+        number = waiting.filter(claimed=False, due__gt=now).update(due=now)
+        log.warning("the clock was set back: %s messages that waited are looked at again", number)
 
 
 def deliver(pk: Any) -> Mail | None:
@@ -44,7 +63,8 @@ def deliver(pk: Any) -> Mail | None:
     Returns the row as it is afterwards, or None if it was not ours to send. Raises only where the
     database cannot be reached; the end of the lease then brings the row back.
     """
-    mail = Mail.objects.due().filter(pk=pk).select_related("user").first()
+    # A letter of another release waits for a process that knows it.
+    mail = Mail.objects.due().filter(pk=pk, letter__in=letters).select_related("user").first()
     if mail is None or not mail.claim():
         return None
     with leases.keep(mail):
@@ -60,11 +80,12 @@ def _deliver(mail: Mail) -> None:
         if isinstance(decision, Outcome):
             return _apply(mail, decision)
         message = write(mail, decision.write)
-        accepted = connection.send(message)
+        accepted = connection.send(message, mail.holds)
     except Exception as error:  # whatever it is, the loop goes on and the row says so
         return _record(mail, error)
-    _mark(mail, message, accepted)
-    limits.warn()
+    if accepted is not None:
+        _mark(mail, message, accepted)
+        limits.warn()
 
 
 def decide(mail: Mail) -> Writer | Outcome:
@@ -88,6 +109,8 @@ def decide(mail: Mail) -> Writer | Outcome:
 
 def _waits(decision: Writer | Outcome) -> bool:
     """While nothing leaves, what would not be sent anyway waits, too: nobody can tell it apart."""
+    if alarms.is_raised(Cause.REFUSED_IN_A_ROW):
+        return False  # what the server has not refused itself is tried
     if isinstance(decision, Outcome):
         return decision.state != State.FAILED
     return not alarms.take_probe()
@@ -121,15 +144,17 @@ def _apply(mail: Mail, outcome: Outcome) -> None:
 
 
 def _mark(mail: Mail, message: EmailMultiAlternatives, accepted: bool) -> None:
-    """After the server's 250 there is no way back: a database that is busy is asked again."""
-    for wait in MARK_AGAIN_AFTER:
+    """After the server's 250 there is no way back: the row is marked, however long the database is
+    away, unless it has become another sender's. Only the end of the process ends this."""
+    for number in itertools.count():
         try:
             return _mark_once(mail, message, accepted)
-        except DatabaseError:
-            log.warning("message %s has left, and cannot be marked yet", mail.pk)
-            time.sleep(wait)
-            close_old_connections()  # asking again over a dead connection never helps
-    _mark_once(mail, message, accepted)  # or the end of the lease sends it a second time
+        except DatabaseError as error:
+            if number == 0:
+                log.warning("message %s has left, and cannot be marked yet: %s", mail.pk, error)
+        time.sleep(MARK_EVERY)
+        close_old_connections()  # asking again over a dead connection never helps
+    return None
 
 
 def _mark_once(mail: Mail, message: EmailMultiAlternatives, accepted: bool) -> None:
@@ -137,6 +162,7 @@ def _mark_once(mail: Mail, message: EmailMultiAlternatives, accepted: bool) -> N
         # django-ses leaves the id that bounces will name among the headers.
         marked = mail.mark_sent(str(message.extra_headers.get("message_id", "")))
         alarms.end()
+        refusals.forget()
     else:
         marked = mail.end(State.DROPPED, Cause.SUPPRESSED, "suppressed by the mail service")
     if marked:
@@ -152,20 +178,36 @@ def _forget_draft(mail: Mail) -> None:
 def _record(mail: Mail, error: Exception) -> None:
     """The one place that decides what a failure means for the row."""
     cause, words = faults.explain(error)
-    attempt = Attempt(mail=mail, number=mail.attempts, what=words[:ERROR_MAX_LENGTH])
-    if cause.kind is Kind.TRANSIENT:
+    if cause.kind is Kind.TRANSIENT and isinstance(error, connection.CannotConnect):
+        if Mail.objects.has_left_within(CROWDED_WITHIN):
+            mail.wait_until(timezone.now() + CROWDED_FOR, Cause.CROWDED, words)
+            return
+        _hold_all(mail, cause, words)
+    elif cause.kind is Kind.TRANSIENT:
         mail.retry(cause, words)
     elif cause.kind is Kind.CONFIGURATION:
-        mail.snooze(cause, words)
-        alarms.raise_(cause, words)
+        _hold_all(mail, cause, words)
     elif cause.kind is Kind.PERMANENT:
-        no_mailbox = cause is Cause.NO_MAILBOX
-        mail.end(State.REFUSED if no_mailbox else State.FAILED, cause, words)
-        if no_mailbox:
-            Suppression.objects.after(mail, Suppression.Reason.REFUSED)
+        _refuse(mail, cause, words)
     else:
         mail.retry_after_crash(cause, words)
-    attempt.save(force_insert=True)
+    Attempt.objects.create(mail=mail, number=mail.attempts, what=words[:ERROR_MAX_LENGTH])
     unexpected = error if cause is Cause.UNEXPECTED else None
     level = logging.ERROR if unexpected else logging.WARNING
     log.log(level, "message %s: %s", mail.pk, words, exc_info=unexpected)
+
+
+def _hold_all(mail: Mail, cause: Cause, words: str) -> None:
+    """Nothing leaves until a probe does: this one is the next, if no other comes before."""
+    mail.snooze(cause, words, alarms.raise_(cause, words))
+
+
+def _refuse(mail: Mail, cause: Cause, words: str) -> None:
+    """The server will never take it; but where it says so to everybody, it is the server."""
+    again = mail.cause == Cause.REFUSED_IN_A_ROW
+    if alarms.is_raised(Cause.REFUSED_IN_A_ROW) or (not again and refusals.are_the_servers(mail)):
+        return _hold_all(mail, Cause.REFUSED_IN_A_ROW, words)
+    no_mailbox = cause is Cause.NO_MAILBOX
+    mail.end(State.REFUSED if no_mailbox else State.FAILED, cause, words)
+    if no_mailbox:
+        Suppression.objects.after(mail, Suppression.Reason.REFUSED)

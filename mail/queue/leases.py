@@ -25,7 +25,7 @@ RENEW_FROM = 5.0
 
 def renew_until() -> float:
     """Longer than any send, each of whose steps may take EMAIL_TIMEOUT: after that it hangs."""
-    return max(300.0, 25.0 * (conf.EMAIL_TIMEOUT or 0))
+    return float(conf.EMAIL_ACCEPT_TIMEOUT) + max(300.0, 25.0 * (conf.EMAIL_TIMEOUT or 0))
 
 
 class Leases:

@@ -56,7 +56,10 @@ def of_the_address(mail: Mail, letter: Letter) -> Outcome | None:
     here = [one for one in earlier if one.mailbox == mail.mailbox]
     # Two clicks, or two processes on PostgreSQL: the later row has nothing new to say.
     mine = [one for one in here if one.letter == mail.letter and one.user_id == mail.user_id]
-    if not letter.drafted and any(one.sent_at and one.sent_at > mail.created_at for one in mine):
+    # What has left in a time to come is of a clock that was set back since.
+    mine = [one for one in mine if one.sent_at is None or one.sent_at <= now]
+    since = [one for one in mine if one.sent_at and one.sent_at > mail.created_at]
+    if since and not letter.drafted:
         why = "the same has left since this was asked for"
         return Outcome(State.DROPPED, Cause.DUPLICATE, why)
     by_network = [one for one in here if one.asker == mail.asker]
@@ -152,10 +155,12 @@ def of_the_budget(mail: Mail) -> Outcome | None:
     if not budget:
         return None
     whole, strangers = parts()
+    in_flight = Mail.objects.filter(Mail.in_flight()).values_list("created_at", flat=True)
+    ahead = sum(created_at < mail.created_at for created_at in in_flight)
     most = whole.most
     if mail.budget != Budget.OWNER or mail.priority > Priority.WAITED_FOR:
         most = max(1, int(most * FOR_ALL_BUT_OWNERS))
-    if whole.used >= most:
+    if whole.used + ahead >= most:
         return _until_there_is_room(most, Q())
     if by_strangers and strangers.used >= strangers.most:
         return _until_there_is_room(strangers.most, Q(budget__in=OF_STRANGERS))

@@ -3,6 +3,8 @@
 import contextlib
 import smtplib
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from django.core.mail import EmailMessage, get_connection
 
@@ -17,26 +19,46 @@ ABOUT_THE_MESSAGE = (
 SERVICE_CLOSING = 421
 
 
-def send(message: EmailMessage) -> bool:
+class CannotConnect(Exception):
+    """No connection could be opened, so that it is about the server, and never about a message."""
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__(str(why))
+        self.why = why
+
+
+class Unanswered(smtplib.SMTPServerDisconnected):
+    """The server had the whole message, and did not say whether it accepted it."""
+
+
+def send(message: EmailMessage, still_wanted: Callable[[], bool] = lambda: True) -> bool | None:
     """Sends one message; if the server has dropped a kept connection meanwhile, over a new one.
 
     False: the service accepted it but will not deliver it (django-ses has the address on its list).
+    None: while the connection was opened, the message has become somebody else's to send.
     """
     kept = getattr(_local, "backend", None)
-    backend = kept or get_connection()
+    backend = kept or _open()
     try:
-        if not kept:
-            _local.backend = backend  # first: a refused login leaves an open connection to close
-            backend.open()
-        return bool(backend.send_messages([message]))
+        return bool(backend.send_messages([message])) if still_wanted() else None
     except Exception as error:
         dropped = isinstance(error, (smtplib.SMTPServerDisconnected, ConnectionError))
         dropped = dropped or _code(error) == SERVICE_CLOSING
         if dropped or not isinstance(error, ABOUT_THE_MESSAGE):
             close()  # Django would keep the dead connection and fail with it for ever
-        if not (kept and dropped):
+        if not (kept and dropped) or isinstance(error, Unanswered):
             raise
-    return send(message)
+    return send(message, still_wanted)
+
+
+def _open() -> Any:
+    backend = _local.backend = get_connection()
+    try:
+        backend.open()
+    except Exception as error:
+        close()  # a refused login leaves an open connection
+        raise CannotConnect(error) from error
+    return backend
 
 
 def close() -> None:
@@ -45,6 +67,11 @@ def close() -> None:
     if backend is not None:
         with contextlib.suppress(Exception):  # it may be dead, which is why it is closed
             backend.close()
+
+
+def is_open() -> bool:
+    """Whether this thread has a connection."""
+    return getattr(_local, "backend", None) is not None
 
 
 def _code(error: Exception) -> int:

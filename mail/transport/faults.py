@@ -6,6 +6,7 @@ import socket
 import ssl
 
 from mail.causes import Cause
+from mail.transport.connection import CannotConnect, Unanswered
 
 # A whole reply decides before its code does. Quotas come as 4xx and as 5xx; they are ours.
 QUOTA = re.compile(r"\b[45]\.4\.5\b|daily (?:user )?sending (?:limit|quota)|quota exceeded", re.I)
@@ -32,6 +33,8 @@ NO_TLS_ON_THIS_PORT = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 
 def explain(error: BaseException) -> tuple[Cause, str]:
     """The cause of the failure, and what to show for it: one line, without a message's text."""
+    if isinstance(error, CannotConnect):
+        error = error.why
     if type(error).__module__.startswith("botocore."):
         from mail.transport import ses  # only where SES is used is botocore imported
 
@@ -56,6 +59,8 @@ def _explain(error: BaseException) -> tuple[Cause, str]:
                 Cause.TOO_MANY_LOGINS if too_many else Cause.LOGIN,
                 f"the login was refused: {said}",
             )
+        case Unanswered():
+            return Cause.UNANSWERED, f"the mail server did not say whether it accepts it: {error}"
         case smtplib.SMTPServerDisconnected():
             silent = isinstance(error.__context__, TimeoutError)
             cause = Cause.TIMED_OUT if silent else Cause.DISCONNECTED

@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from botocore.exceptions import ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ReadTimeoutError,
+)
 
 from mail.causes import Cause
 
@@ -43,6 +49,8 @@ def explain(error: BaseException) -> tuple[Cause, str]:
         return CAUSES.get(code, Cause.BUSY if status >= 500 else Cause.UNEXPECTED), words
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return Cause.NO_KEYS, f"Amazon SES has no keys: {error}"
+    if isinstance(error, (ReadTimeoutError, ConnectionClosedError)):  # it had the request
+        return Cause.UNANSWERED, f"Amazon SES did not say whether it accepts it: {error}"
     return Cause.UNREACHABLE, f"Amazon SES cannot be reached: {error}"
 
 
