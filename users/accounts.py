@@ -62,11 +62,12 @@ def register(
     try:
         with transaction.atomic():
             # A claim reserves its user_id until it expires, but not against its own visitor.
-            expired = Q(user_id_key=claim.user_id.lower(), claim_expires_at__lte=timezone.now())
-            waiting = User.objects.waiting().alias(user_id_key=Lower("user_id"))
-            _delete(waiting.filter(expired | Q(pk=replacing)))
+            gone = Q(user_id_key=claim.user_id.lower(), claim_expires_at__lte=timezone.now())
+            if replacing:  # "no key" would be looked for in all rows
+                gone |= Q(pk=replacing)
+            _delete(User.objects.waiting().alias(user_id_key=Lower("user_id")).filter(gone))
             claim.save(force_insert=True)
-            api.post("register", user=claim, asker=asker)
+            api.post("register", user=claim, asker=asker, anew=True)
     except IntegrityError as error:
         if User.objects.named(claim.user_id).exclude(pk=replacing or claim.pk).exists():
             raise UserIdTaken from error
@@ -138,16 +139,16 @@ def extend(claims: Iterable[User]) -> int:
 def expired_claims(before: datetime) -> UserQuerySet:
     """Claims that expired before then. Never an account, and never staff."""
     waiting = User.objects.waiting().filter(is_staff=False, is_superuser=False)
-    return waiting.filter(claim_expires_at__lt=before)
+    # Whatever has expired was made before, which is indexed.
+    return waiting.filter(claim_expires_at__lt=before, created_at__lt=before)
 
 
 def prune_claims(before: datetime, at_most: int) -> int:
     """Deletes expired claims and returns how many. No argument makes it delete anything else."""
     with transaction.atomic():
-        # Locked, then checked again: a claim that is activated at this moment survives.
-        claims = expired_claims(before).select_for_update()[:at_most]
-        pks = [claim.pk for claim in claims]
-        expired_claims(before).filter(pk__in=pks).delete()
+        pks = list(expired_claims(before).values_list("pk", flat=True)[:at_most])
+        # Asked again: a claim that is activated at this moment survives.
+        _delete(expired_claims(before).filter(pk__in=pks))
     return len(pks)
 
 
@@ -162,7 +163,8 @@ def activate(claim: User, new_password: str | None = None) -> User:
     `new_password` only the mailbox was proven, so whoever chose the old password is locked out.
     Raises LinkSpent if the claim is no longer there, or names another address.
     """
-    changes = {"is_active": True, "activated_at": timezone.now()}
+    now = timezone.now()
+    changes = {"is_active": True, "activated_at": now}
     if new_password is not None:
         with hashing.room(hashing.PATIENCE_OF_THE_PROVEN):
             claim.set_password(new_password)
@@ -175,8 +177,9 @@ def activate(claim: User, new_password: str | None = None) -> User:
                 raise LinkSpent
     except IntegrityError as error:  # another account proved this address first
         raise LinkSpent from error
+    claim.is_active, claim.activated_at = True, now
     log.info("activated %s", claim.pk)
-    return User.objects.get(pk=claim.pk)
+    return claim
 
 
 # Passwords

@@ -7,14 +7,14 @@ somebody has it or not, so a refusal says nothing about who exists.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F
+from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -31,6 +31,7 @@ PER_NAME = 20
 # that it is theirs (a session, a mailed link). Nobody else can use these up.
 PER_DEVICE = PER_PROVEN = 10
 LONGEST_WAIT = 60  # seconds
+WAITS = (2, 4, 8, 16, 32, LONGEST_WAIT)  # after each beyond the half
 
 NOTIFY_AFTER = 10  # wrong passwords for a name in a day: its owner gets a letter
 KEPT_FOR = timedelta(days=7)
@@ -75,7 +76,7 @@ def guess(request: HttpRequest | None, typed: str, *, proven: bool) -> Iterator[
     limits = _limits(request, hashed(name), networks, proven)
     patience = hashing.PATIENCE_OF_THE_PROVEN if proven else hashing.PATIENCE
     this = Guess()
-    _check(Tally.objects.filter(key__in=limits), limits)  # a flood of refusals writes nothing
+    _check(limits)  # a flood of refusals writes nothing
     with hashing.room(patience):
         _count(limits)
         yield this
@@ -99,41 +100,72 @@ def _limits(
     return {f"name {name}": PER_NAME} | by_network
 
 
+# Of a hundred guesses at once each gets a count of its own: one statement counts, unless a row says
+# to wait, and then that row is not returned. Both lock the rows in the order of their keys, so that
+# two guesses cannot deadlock.
+COUNT = """
+INSERT INTO users_tally ("key", times, ends_at, free_at) VALUES {rows}
+ON CONFLICT ("key") DO UPDATE SET
+times = CASE WHEN users_tally.ends_at <= excluded.free_at THEN 1 ELSE users_tally.times + 1 END,
+ends_at = CASE WHEN users_tally.ends_at <= excluded.free_at THEN excluded.ends_at
+    ELSE users_tally.ends_at END,
+free_at = CASE WHEN users_tally.ends_at <= excluded.free_at THEN excluded.free_at {waits}
+    ELSE excluded.free_at END
+WHERE users_tally.ends_at <= excluded.free_at OR users_tally.free_at <= excluded.free_at
+RETURNING "key"
+"""
+GIVE_BACK = """
+INSERT INTO users_tally ("key", times, ends_at, free_at) VALUES {rows}
+ON CONFLICT ("key") DO UPDATE SET times = users_tally.times - 1, free_at = excluded.free_at
+WHERE users_tally.times > 0
+"""
+
+
 def _count(limits: dict[str, int]) -> None:
+    now, waits, values = timezone.now(), "", []
+    for key, limit in limits.items():
+        half = limit // 2
+        waits += ' WHEN users_tally."key" = %s AND users_tally.times >= %s THEN users_tally.ends_at'
+        values += [key, limit - 1]
+        for times in range(half + len(WAITS) - 1, half - 1, -1):
+            waits += ' WHEN users_tally."key" = %s AND users_tally.times >= %s THEN %s'
+            values += [key, times, _stored(now + timedelta(seconds=WAITS[times - half]))]
+    counted = _write(COUNT, limits, 1, now, values, waits=waits)
+    if len(counted) < len(limits):  # others were faster
+        _give_back([key for (key,) in counted])
+        _check(limits)
+        raise TooMany(1)
+
+
+def _check(limits: dict[str, int]) -> None:
     now = timezone.now()
-    with transaction.atomic():
-        new = [Tally(key=key, ends_at=now + WINDOW, free_at=now) for key in sorted(limits)]
-        Tally.objects.bulk_create(new, ignore_conflicts=True)
-        locked = Tally.objects.select_for_update().filter(key__in=limits).order_by("key")
-        tallies = list(locked)
-        _check(tallies, limits)
-        for tally in tallies:
-            if tally.ends_at <= now:
-                tally.times, tally.ends_at = 0, now + WINDOW
-            tally.times += 1
-            tally.free_at = now + timedelta(seconds=_wait(tally.times, limits[tally.key]))
-        Tally.objects.bulk_update(tallies, ["times", "ends_at", "free_at"])
+    waiting = [one for one in Tally.objects.filter(key__in=limits) if one.ends_at > now]
+    wait = max((tally.free_at - now for tally in waiting), default=timedelta(0))
+    if wait > timedelta(0):
+        raise TooMany(math.ceil(wait.total_seconds()))
 
 
-def _check(tallies: Iterable[Tally], limits: dict[str, int]) -> None:
-    waits = [timedelta(0)]
-    for tally in tallies:
-        now, limit = timezone.now(), limits[tally.key]
-        if tally.ends_at > now and _wait(tally.times, limit):
-            waits.append((tally.ends_at if tally.times >= limit else tally.free_at) - now)
-    if max(waits) > timedelta(0):
-        raise TooMany(math.ceil(max(waits).total_seconds()))
+def _give_back(keys: Iterable[str]) -> None:
+    """As if they had not been counted. Whoever was had not to wait, so nobody has to."""
+    _write(GIVE_BACK, keys, 0, timezone.now())
 
 
-def _wait(times: int, limit: int) -> int:
-    """Seconds until the next guess may come."""
-    beyond = times - limit // 2
-    return min(2 ** min(beyond, 10), LONGEST_WAIT) if beyond > 0 else 0
+def _write(
+    sql: str, keys: Iterable[str], times: int, now: datetime, more: Sequence[Any] = (), **parts: str
+) -> list[Any]:
+    """The rows that it returns. Values: those of new rows, and then `more`."""
+    ordered = sorted(keys)
+    new = [(key, times, _stored(now + WINDOW), _stored(now)) for key in ordered]
+    if not new:
+        return []
+    rows = ", ".join(["(%s, %s, %s, %s)"] * len(new))
+    with connection.cursor() as cursor:
+        cursor.execute(sql.format(rows=rows, **parts), [*chain(*new), *more])
+        return cursor.fetchall() if cursor.description else []
 
 
-def _give_back(limits: dict[str, int]) -> None:
-    for key in limits:  # one at a time: two rows in one statement could deadlock with `_count`
-        Tally.objects.filter(key=key, times__gt=0).update(times=F("times") - 1)
+def _stored(moment: datetime) -> Any:
+    return connection.ops.adapt_datetimefield_value(moment)
 
 
 def _record(name: str, network: str) -> None:

@@ -34,6 +34,8 @@ class Level(models.TextChoices):
 WAITING = Q(is_active=False, activated_at__isnull=True)
 ACTIVE = Q(is_active=True, activated_at__isnull=False)
 DISABLED = Q(is_active=False, activated_at__isnull=False)
+# From before Argon2 (`users.hashing.PBKDF2`).
+OLD_HASH = Q(password__startswith="pbkdf2_sha256$")
 
 
 class UserQuerySet(models.QuerySet["User"]):
@@ -142,7 +144,18 @@ class User(AbstractBaseUser, PermissionsMixin):
                 violation_error_message=_("An account with this address exists already."),
             ),
         ]
-        indexes = [models.Index(Lower("email"), name="user_address_ignoring_case")]
+        indexes = [
+            models.Index(Lower("email"), name="user_address_ignoring_case"),
+            # The rest is for lists, and for what tidies up.
+            models.Index("created_at", name="user_by_age"),
+            models.Index("created_at", name="user_waiting_by_age", condition=WAITING),
+            models.Index("created_at", name="user_disabled_by_age", condition=DISABLED),
+            models.Index("created_at", name="user_staff_by_age", condition=Q(is_staff=True)),
+            models.Index("level", "created_at", name="user_by_level"),
+            models.Index(fields=["name"], name="user_by_name", opclasses=["varchar_pattern_ops"]),
+            # Whether anybody has one, every sign-in asks (`users.backends`).
+            models.Index("user_id", name="user_with_old_hash", condition=OLD_HASH),
+        ]
 
     def __str__(self) -> str:
         return self.user_id

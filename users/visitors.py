@@ -211,6 +211,11 @@ def times_asked(request: HttpRequest) -> list[datetime]:
     return [datetime.fromtimestamp(at, UTC) for at in request.session.get(ASKED, [])]
 
 
+def is_claim_of(request: HttpRequest, person: User) -> bool:
+    """Whether `claim_of` would find this person, who is waiting: without asking again."""
+    return request.session.get(CLAIM) == str(person.pk) and not person.claim_is_expired
+
+
 def claim_of(request: HttpRequest, *, include_expired: bool = False) -> User | None:
     """This browser's claim, if it has not expired; an expired one where a new link revives it."""
     pk = request.session.get(CLAIM)

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from mail import conf
-from mail.models import Draft, Mail, State
+from mail.models import Draft, Mail, State, mailbox_of
 from mail.queue import engines
 from mail.queue.letters import letters
 
@@ -39,22 +39,23 @@ def post(
     same = Mail.objects.filter(
         letter=letter,
         user=user,
+        mailbox=mailbox_of(mail.address),
         address=mail.address,
         asker=asker,
         state=State.PENDING,
         attempts=0,
     )
     now = timezone.now()
-    with transaction.atomic():
-        # An UPDATE of what a claim expects: a sender that has read the row before our commit does
-        # not get it, and our hint is the one that counts. Its useful life begins anew.
-        if not anew and same.update(due=now, created_at=now):
-            mail = same[0]
-        else:
-            mail.save(force_insert=True)
-        # Only a hint: the sweep repeats a lost one, and a doubled one finds the row claimed. A
-        # lambda, because Django 5.2 cannot report the failure of a functools.partial.
-        transaction.on_commit(lambda: engines.named(conf.MAIL_ENGINE).hint(mail), robust=True)
+    # An UPDATE of what a claim expects: a sender that has read the row before our commit does not
+    # get it, and our hint is the one that counts. Its useful life begins anew. One of the two
+    # writes, so they need no transaction of their own; two at once may both insert.
+    if not anew and same.update(due=now, created_at=now):
+        mail = same[0]
+    else:
+        mail.save(force_insert=True)
+    # Only a hint: the sweep repeats a lost one, and a doubled one finds the row claimed. A
+    # lambda, because Django 5.2 cannot report the failure of a functools.partial.
+    transaction.on_commit(lambda: engines.named(conf.MAIL_ENGINE).hint(mail), robust=True)
     return mail
 
 

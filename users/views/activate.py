@@ -47,7 +47,7 @@ class ActivationLink(LinkPage):
     @property
     def same_browser(self) -> bool:
         """Whether this browser has registered, or has given the password: no need to ask again."""
-        return visitors.claim_of(self.request) == self.person
+        return visitors.is_claim_of(self.request, self.person)
 
     def welcome(self, user: User) -> HttpResponse:
         login(self.request, user)
