@@ -73,8 +73,8 @@ FROM (SELECT n, 60 AS age FROM {numbers}) failures
 LOG = """
 INSERT INTO django_admin_log (action_time, user_id, content_type_id, object_id, object_repr,
     action_flag, change_message)
-SELECT {made}, (SELECT id FROM users_user WHERE user_id = 'member1'),
-    (SELECT min(id) FROM django_content_type), 'x', 'x', 2, ''
+SELECT {made}, (SELECT id FROM users_user WHERE user_id = 'member' || (1 + n % 5)),
+    (SELECT min(id) FROM django_content_type) + n % 5, 'object' || n, 'x', 2, ''
 FROM (SELECT n, n AS age FROM {numbers}) log
 """
 

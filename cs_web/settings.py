@@ -267,7 +267,7 @@ HEALTH_TOKEN = conf.HEALTH_TOKEN  # with it, /healthz shows a monitor the detail
 CSRF_FAILURE_VIEW = "users.views.errors.csrf_failure"
 CSRF_COOKIE_HTTPONLY = True
 # The ends of a session are in cs_web.sessions; this is for browsers that are not signed in.
-SESSION_ENGINE = "cs_web.sessions"
+SESSION_ENGINE = "users.visitors"
 SESSION_COOKIE_AGE = conf.SESSION_HOURS * 60 * 60
 SESSION_HOURS, SESSION_IDLE_HOURS = conf.SESSION_HOURS, conf.SESSION_IDLE_HOURS
 STAFF_SESSION_HOURS = conf.STAFF_SESSION_HOURS

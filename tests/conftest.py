@@ -9,6 +9,7 @@ import pytest
 from django.core import mail as django_mail
 from django.core.cache import cache
 from django.core.mail import EmailMultiAlternatives
+from django.db import connection as database_connection
 from django.test import Client
 from django.utils import timezone
 from django.utils.encoding import force_bytes
@@ -19,12 +20,24 @@ from mail.queue import delivering
 from mail.queue.alarms import alarms
 from mail.queue.refusals import refusals
 from mail.transport import connection
+from tests import plans
 from users import accounts, tokens
 from users.models import User
 
 PASSWORD = "correct-horse-battery"  # everybody's, so that no story has to say it
 NEW_PASSWORD = "staple-horse-correct"
 LINK = re.compile(r"http://127\.0\.0\.1:8000(/users/\S+)")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Any:
+    """In the end every statement that the tests have caused is explained: see `tests.plans`."""
+    statements = plans.Statements()
+    database_connection.execute_wrappers.append(statements)
+    yield
+    with django_db_blocker.unblock():
+        problems = statements.problems()
+    assert not problems, "\n".join([f"{len(problems)} read all of what grows:", *problems])
 
 
 @pytest.fixture(autouse=True)

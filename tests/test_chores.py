@@ -40,9 +40,13 @@ def test_what_has_expired_goes_and_nobody_else(
 ) -> None:
     root = User.objects.create_superuser("root-of-cs", "root@example.com", "correct-horse-battery")
     cast("late", "waiting")
-    User.objects.update(claim_expires_at=timezone.now() - 8 * DAY)
+    User.objects.update(
+        claim_expires_at=timezone.now() - 8 * DAY, created_at=timezone.now() - 8 * DAY
+    )
     cast("just", "waiting")
-    User.objects.filter(user_id="just").update(claim_expires_at=timezone.now() - 6 * DAY)
+    User.objects.filter(user_id="just").update(
+        claim_expires_at=timezone.now() - 6 * DAY, created_at=timezone.now() - 6 * DAY
+    )
     young = cast("young", "waiting")
     a_round()
     just = User.objects.get(user_id="just")
@@ -50,7 +54,11 @@ def test_what_has_expired_goes_and_nobody_else(
 
 
 def test_a_claim_of_staff_is_not_taken(bob: User) -> None:
-    User.objects.update(claim_expires_at=timezone.now() - 8 * DAY, is_staff=True)
+    User.objects.update(
+        claim_expires_at=timezone.now() - 8 * DAY,
+        created_at=timezone.now() - 8 * DAY,
+        is_staff=True,
+    )
     a_round()
     assert User.objects.exists()
 

@@ -279,7 +279,9 @@ def test_expired_claims_go_and_nobody_else(alice: User, bob: User, dora: User, c
     helper = cast("helper", "waiting")
     User.objects.filter(pk=helper.pk).update(is_staff=True)
     long_ago = timezone.now() - timedelta(days=8)
-    User.objects.exclude(pk=fresh.pk).exclude(pk=bob.pk).update(claim_expires_at=long_ago)
+    User.objects.exclude(pk=fresh.pk).exclude(pk=bob.pk).update(
+        claim_expires_at=long_ago, created_at=long_ago
+    )
     assert "Claims expired for more than 7 days: 1" in prune_claims()
     assert User.objects.count() == 6, "only counted"
     assert "Deleted 1 claims." in prune_claims("--delete")
@@ -288,7 +290,10 @@ def test_expired_claims_go_and_nobody_else(alice: User, bob: User, dora: User, c
 
 
 def test_no_argument_makes_it_take_an_account(alice: User, bob: User, dora: User) -> None:
-    User.objects.update(claim_expires_at=timezone.now() - timedelta(days=999))
+    User.objects.update(
+        claim_expires_at=timezone.now() - timedelta(days=999),
+        created_at=timezone.now() - timedelta(days=999),
+    )
     prune_claims("--delete", "--days=0")
     assert set(User.objects.all()) == {alice, dora}
     assert not accounts.prune_claims(timezone.now() + timedelta(days=999), 1000)
@@ -304,7 +309,10 @@ def test_claims_go_in_batches(cast: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("users.management.commands.prune_claims.BATCH_SIZE", 2)
     for number in range(3):
         cast(f"claim{number}", "waiting")
-    User.objects.update(claim_expires_at=timezone.now() - timedelta(days=8))
+    User.objects.update(
+        claim_expires_at=timezone.now() - timedelta(days=8),
+        created_at=timezone.now() - timedelta(days=8),
+    )
     assert re.findall(r"deleted (\d) of 3", prune_claims("--delete")) == ["2", "3"]
 
 

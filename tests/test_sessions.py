@@ -6,9 +6,9 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from cs_web.sessions import SessionStore
 from tests.conftest import is_signed_in, sign_in
 from users.models import User
+from users.visitors import SessionStore
 
 pytestmark = pytest.mark.django_db
 

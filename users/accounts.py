@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from mail import api
 from users import hashing, identity
-from users.models import Level, State, User, UserQuerySet, claim_end
+from users.models import WAITING, Level, State, User, UserQuerySet, claim_end
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,8 @@ def register(
             gone = Q(user_id_key=claim.user_id.lower(), claim_expires_at__lte=timezone.now())
             if replacing:  # "no key" would be looked for in all rows
                 gone |= Q(pk=replacing)
-            _delete(User.objects.waiting().alias(user_id_key=Lower("user_id")).filter(gone))
+            claims = User.objects.alias(user_id_key=Lower("user_id")).filter(WAITING, gone)
+            User.objects.filter(pk__in=_lock(claims)).delete()
             claim.save(force_insert=True)
             api.post("register", user=claim, asker=asker, anew=True)
     except IntegrityError as error:

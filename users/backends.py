@@ -8,7 +8,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
 
 from users import guard, identity, passwords, visitors
-from users.models import User
+from users.models import OLD_HASH, User
 
 # How many are tried for an address: its owner, the claim of this browser, and of the other claims
 # the two oldest and the two newest in turn, as far as there is room. A stranger who wants to crowd
@@ -78,6 +78,7 @@ def _check(people: list[User], password: str, tries: int) -> list[User]:
     for _ in range(tries - len(people) + len(old)):
         User().set_password(password)
     for mark, hasher in older.items():
-        if mark not in old and User.objects.filter(password__startswith=mark).exists():
+        here = User.objects.filter(OLD_HASH, password__startswith=mark)
+        if mark not in old and here.exists():
             hasher.encode(passwords.normalized(password), hasher.salt())
     return right

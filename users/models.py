@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import hashers
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -34,8 +34,8 @@ class Level(models.TextChoices):
 WAITING = Q(is_active=False, activated_at__isnull=True)
 ACTIVE = Q(is_active=True, activated_at__isnull=False)
 DISABLED = Q(is_active=False, activated_at__isnull=False)
-# From before Argon2 (`users.hashing.PBKDF2`).
-OLD_HASH = Q(password__startswith="pbkdf2_sha256$")
+# Hashes from before Argon2 (`users.hashing.PBKDF2`): their names come after its in the alphabet.
+OLD_HASH = Q(password__gt="p")
 
 
 class UserQuerySet(models.QuerySet["User"]):
@@ -52,8 +52,22 @@ class UserQuerySet(models.QuerySet["User"]):
         """Accounts and claims. Stored addresses are ASCII, so LOWER means the same everywhere."""
         return self.alias(address_key=Lower("email")).filter(address_key=address.lower())
 
+    def found_by(self, text: str, at_most: int) -> set[uuid.UUID]:
+        """The keys of those whose address it is, or whose ID or name it begins. One query a way:
+        of all ways in one, a planner might read everybody instead."""
+        begins = [self.filter(_begins(name, text)) for name in ("user_id", "name")]
+        ways: list[UserQuerySet] = [self.named(text), self.at_address(text), *begins]
+        return {pk for way in ways for pk in way.values_list("pk", flat=True)[:at_most]}
+
     def named(self, user_id: str) -> "UserQuerySet":
         return self.alias(user_id_key=Lower("user_id")).filter(user_id_key=user_id.lower())
+
+
+def _begins(field: str, text: str) -> Q:
+    """By an index: SQLite has none for LIKE, and PostgreSQL's order is that of a language."""
+    if connection.vendor == "sqlite":
+        return Q(**{f"{field}__gte": text, f"{field}__lt": f"{text}\U0010ffff"})
+    return Q(**{f"{field}__startswith": text})
 
 
 class UserManager(BaseUserManager["User"]):
@@ -148,6 +162,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.Index(Lower("email"), name="user_address_ignoring_case"),
             # The rest is for lists, and for what tidies up.
             models.Index("created_at", name="user_by_age"),
+            models.Index("created_at", name="user_active_by_age", condition=ACTIVE),
             models.Index("created_at", name="user_waiting_by_age", condition=WAITING),
             models.Index("created_at", name="user_disabled_by_age", condition=DISABLED),
             models.Index("created_at", name="user_staff_by_age", condition=Q(is_staff=True)),

@@ -16,9 +16,11 @@ from django.utils.translation import ngettext
 from mail.desk import operations
 from mail.desk.mailbox import in_sandbox
 from mail.desk.trial import sample_names
-from mail.models import Attempt, Mail, Report, State, Suppression
+from mail.models import LISTED, Attempt, Mail, Report, State, Suppression, mailbox_of
 from mail.queue.letters import letters, samples
 from mail.queue.posting import post_again
+
+FOUND_AT_MOST = 200  # messages, the newest by each way to look for them
 
 
 class ReadOnly:
@@ -36,18 +38,44 @@ class Timeline(ReadOnly, admin.TabularInline):
     can_delete = False
 
 
+class StateFilter(admin.ChoicesFieldListFilter):
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Mail]) -> QuerySet[Mail]:
+        listed = queryset.filter(LISTED) if self.used_parameters else queryset
+        found: Any = super().queryset(request, listed)
+        return found  # type: ignore[no-any-return]
+
+
+class LetterFilter(admin.SimpleListFilter):
+    title = _("letter")
+    parameter_name = "letter"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [(name, name) for name in sorted(letters)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Mail]) -> QuerySet[Mail]:
+        return queryset.filter(LISTED, letter=self.value()) if self.value() else queryset
+
+
 @admin.register(Mail)
 class MailAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["letter", "to", "state", "when", "attempts", "error"]
-    list_filter = ["state", "letter", "language", "priority"]
+    # Each of them, and the search, stands on an index.
+    list_filter = [("state", StateFilter), LetterFilter, "created_at"]
     list_select_related = ["user"]
-    search_fields = ["address", "user__user_id", "user__email", "provider_id"]
+    search_fields = ["address", "user", "provider_id"]
+    search_help_text = _("A whole e-mail address, an ID, or an id at the mail service.")
     ordering = ["-created_at"]
-    date_hierarchy = "created_at"
     list_per_page = 50
     exclude = ["crashes", "on_hold"]
     inlines = [Timeline]
     actions = ["send_again", "cancel"]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Mail], search_term: str
+    ) -> tuple[QuerySet[Mail], bool]:
+        if term := search_term.strip():
+            queryset = queryset.filter(pk__in=operations.found_by(term, FOUND_AT_MOST))
+        return queryset, False
 
     @admin.display(description=_("to"), ordering="address")
     def to(self, mail: Mail) -> str:
@@ -150,8 +178,16 @@ class SuppressionAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["address", "reason", "created_at", "until"]
     list_filter = ["reason"]
     search_fields = ["address"]
+    search_help_text = _("A whole e-mail address.")
     ordering = ["-created_at"]
     actions = ["clear"]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Suppression], search_term: str
+    ) -> tuple[QuerySet[Suppression], bool]:
+        if term := search_term.strip():
+            queryset = queryset.filter(address=mailbox_of(term))
+        return queryset, False
 
     @admin.action(description=_("Clear: write to this address again"), permissions=["delete"])
     def clear(self, request: HttpRequest, rows: QuerySet[Suppression]) -> None:

@@ -1,15 +1,29 @@
 """What operators do with the queue: look, send again, cancel, tidy up."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, When
 from django.utils import timezone
 
 from mail.causes import Cause
-from mail.models import HANDED_OVER, Attempt, Mail, Report, State, Suppression
+from mail.models import (
+    HANDED_OVER,
+    LISTED,
+    TO_NOBODY,
+    Attempt,
+    Mail,
+    Priority,
+    Report,
+    State,
+    Suppression,
+    mailbox_of,
+)
 from mail.queue.chores import chore
 from mail.queue.letters import letters
 
@@ -18,6 +32,7 @@ OVERDUE_TOO_LONG = timedelta(minutes=5)
 UNKNOWN_ADDRESS_KEPT_FOR = timedelta(days=1)
 KEPT_FOR = timedelta(days=30)  # every other row, once it is done
 ROWS_A_BATCH = 1000
+COUNTED = 10_000  # rows at the most, however many there are
 # The limits of a day and the rates of a week are counted from the rows.
 DAYS_AT_LEAST = 7
 
@@ -56,9 +71,20 @@ def status_of(user: Any, letter: str, address: str) -> Status:
 
 
 def by_state() -> dict[str, int]:
-    """How many rows there are in each state that occurs."""
-    rows = dict(Mail.objects.order_by().values_list("state").annotate(Count("pk")))
-    return {state: rows[state] for state in State.values if state in rows}
+    """How many rows there are in each state that occurs; of many, COUNTED and one more."""
+    rows = {state: Mail.objects.filter(LISTED, state=state) for state in State.values}
+    counts = {state: rows[state][: COUNTED + 1].count() for state in rows}
+    return {state: count for state, count in counts.items() if count}
+
+
+def found_by(text: str, at_most: int) -> set[Any]:
+    """The keys of the newest messages to this address or person, or with this id at the service.
+    One query a way: of all ways in one, a planner might read every row instead."""
+    ways = [Mail.objects.filter(mailbox=mailbox_of(text)), Mail.objects.with_provider_id(text)]
+    with contextlib.suppress(ObjectDoesNotExist):
+        ways.append(Mail.objects.filter(user=get_user_model().objects.get_by_natural_key(text)))
+    newest = [way.order_by("-created_at").values_list("pk", flat=True) for way in ways]
+    return {pk for way in newest for pk in way[:at_most]}
 
 
 def waiting() -> dict[str, int]:
@@ -76,9 +102,10 @@ def waiting() -> dict[str, int]:
 
 def oldest_overdue() -> timedelta | None:
     """For how long the message that has waited longest could have been sent already."""
-    for due in Mail.objects.due().order_by("due").values_list("due", flat=True)[:1]:
-        return timezone.now() - due
-    return None
+    # Of each priority, as the index has them.
+    rows = [Mail.objects.due().filter(priority=one).order_by("due") for one in Priority.values]
+    oldest = [due for each in rows for due in each.values_list("due", flat=True)[:1]]
+    return timezone.now() - min(oldest) if oldest else None
 
 
 @dataclass(frozen=True)
@@ -105,12 +132,15 @@ class Rates:
 
 
 def rates(days: int = 7) -> Rates:
-    recent = Mail.objects.filter(created_at__gt=timezone.now() - timedelta(days=days))
+    """Of the newest messages of so many days, as many as make a rate: SES does so, too."""
     # An address that the server refused at once counts as a bounce: to the reader's side it is. One
     # that was never tried, because mail had come back before, does not.
     tried = Exists(Attempt.objects.filter(mail=OuterRef("pk")))
-    refused = Q(state=State.REFUSED) & Q(tried)
-    counted = recent.aggregate(
+    was_refused = Case(When(Q(state=State.REFUSED) & Q(tried), then=True), default=False)
+    recent = Mail.objects.filter(created_at__gt=timezone.now() - timedelta(days=days))
+    newest = recent.annotate(was_refused=was_refused).order_by("-created_at")[:COUNTED]
+    refused = Q(was_refused=True)
+    counted = newest.aggregate(
         sent=Count("pk", filter=Q(state__in=HANDED_OVER) | refused),
         bounced=Count("pk", filter=Q(state=State.BOUNCED) | refused),
         complained=Count("pk", filter=Q(state=State.COMPLAINED)),
@@ -124,7 +154,10 @@ def unsent(rows: QuerySet[Mail]) -> QuerySet[Mail]:
     in_time = Q(pk__in=[])
     for letter in letters.values():
         in_time |= Q(letter=letter.name, created_at__gt=now - letter.useful_for)
-    return rows.filter(in_time, state__in=[State.FAILED, State.REFUSED, State.CANCELLED])
+    # What is older than all of these is nothing to look at.
+    oldest = now - max(letter.useful_for for letter in letters.values())
+    ended = [State.FAILED, State.REFUSED, State.CANCELLED]
+    return rows.filter(LISTED, in_time, state__in=ended, created_at__gt=oldest)
 
 
 def retry(rows: QuerySet[Mail]) -> int:
@@ -137,7 +170,7 @@ def retry(rows: QuerySet[Mail]) -> int:
 def finished(older_than: timedelta) -> QuerySet[Mail]:
     """What is done and old; for what was asked for an address nobody has, a day is old."""
     now = timezone.now()
-    unknown = Q(state=State.DROPPED, user=None, created_at__lt=now - UNKNOWN_ADDRESS_KEPT_FOR)
+    unknown = TO_NOBODY & Q(created_at__lt=now - UNKNOWN_ADDRESS_KEPT_FOR)
     done = Mail.objects.exclude(state=State.PENDING)
     return done.filter(Q(created_at__lt=now - older_than) | unknown)
 

@@ -83,7 +83,7 @@ def _record(mail_obj: Event, words: str) -> None:
 
 def _find(mail_obj: Event) -> Mail | None:
     """The row of the event; None if it has none (`django.core.mail` sends too)."""
-    mail = Mail.objects.filter(provider_id=mail_obj["messageId"]).first()
+    mail = Mail.objects.with_provider_id(mail_obj["messageId"]).first()
     if mail is None:
         sent = datetime.fromisoformat(mail_obj["timestamp"])
         if timezone.now() - sent < OURS_FOLLOWS_WITHIN:

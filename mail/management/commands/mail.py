@@ -173,7 +173,8 @@ class Command(BaseCommand):
         alarm = alarms.current()
         self.say("Mail by state")
         for state, rows in operations.by_state().items():
-            self.say(f"  {state:12} {rows:7}")
+            more = "   or more" if rows > operations.COUNTED else ""
+            self.say(f"  {state:12} {rows:7}{more}")
         self.say("Waiting")
         why = {"on_hold": "until the alarm below ends", "later": "for another try, or its turn"}
         for what, rows in waiting.items():
