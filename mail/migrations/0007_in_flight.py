@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mail', '0005_who_asks'),
+        ('mail', '0006_growth'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
