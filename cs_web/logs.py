@@ -12,6 +12,8 @@ from django.http import HttpRequest
 from django.utils.log import AdminEmailHandler
 from django.views.debug import SafeExceptionReporterFilter
 
+from cs_web import outage
+
 ROOT = Path(__file__).resolve().parent.parent
 LINE_MAX_LENGTH = 2_000
 BODY_MAX_LENGTH = 50_000
@@ -39,10 +41,13 @@ def plain(text: str, length: int = LINE_MAX_LENGTH) -> str:
 class OneLine(logging.Formatter):
     """The formatter of every log: of ours, Django's and the server's."""
 
-    def __init__(self) -> None:
+    def __init__(self, end: str = "") -> None:
         super().__init__("{asctime} {levelname} {name}: {message}", style="{")
+        self.end = end
 
     def format(self, record: logging.LogRecord) -> str:
+        if record.exc_info and self.end and not outage.lines.shorten(record):
+            return ""
         record.asctime = self.formatTime(record)
         record.message = plain(record.getMessage())
         line = self.formatMessage(record)
@@ -51,13 +56,21 @@ class OneLine(logging.Formatter):
             lines = self.formatException(record.exc_info).splitlines()
             shown = lines if len(lines) <= 100 else [*lines[:50], "…", *lines[-50:]]
             line += "".join(f"\n    {plain(each)}" for each in shown)
-        return line
+        return line + self.end
+
+
+class Console(logging.StreamHandler):
+    """Its formatter ends the lines, and may so leave one out."""
+
+    terminator = ""
 
 
 class AdminReports(AdminEmailHandler):
     """Queues error reports to ADMINS, so that a broken page does not wait for a mail server too."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if outage.outage_of(record):  # reported by another way, for this one asks the database
+            return
         self.fault = fault_of(record)  # a handler is locked while it emits
         super().emit(record)
 

@@ -12,6 +12,7 @@ from django.shortcuts import render
 from django.utils import translation
 from django.utils.cache import add_never_cache_headers
 
+from cs_web.databases import VISITOR, patience
 from cs_web.health import healthz
 from cs_web.proxies import FORWARDED, watch
 from cs_web.sessions import keep
@@ -37,10 +38,18 @@ SESSION_KEY = re.compile("[a-z0-9]{32}")
 
 
 def answer_probes(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
-    """/healthz, before everything else: probes use internal names, without https or a session."""
+    """/healthz, before everything else: probes use internal names, without https or a session.
+
+    And from here on somebody waits, so for no database as long as a sender of mail may. (The page
+    about one that is in trouble is in cs_web.outage.)
+    """
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        return healthz(request) if request.path_info == "/healthz" else get_response(request)
+        before = patience.set(VISITOR)
+        try:
+            return healthz(request) if request.path_info == "/healthz" else get_response(request)
+        finally:
+            patience.reset(before)
 
     return middleware
 

@@ -95,11 +95,13 @@ DATABASES: dict[str, Any] = {
         conn_health_checks=True,
     )
 }
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+# Django's own, but for how long anybody waits for them.
+ENGINE = DATABASES["default"]["ENGINE"].replace("django.db.backends", "cs_web.databases")
+DATABASES["default"]["ENGINE"] = ENGINE
+if ENGINE == "cs_web.databases.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         # Writers wait at BEGIN instead of failing at their first write; readers never wait.
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,  # seconds
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 
@@ -107,7 +109,7 @@ CACHES: dict[str, Any]
 if conf.CACHE_URL.startswith("redis"):
     CACHES = {
         "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "BACKEND": "cs_web.caches.Redis",
             "LOCATION": conf.CACHE_URL,
         }
     }
@@ -299,9 +301,9 @@ TO_CONSOLE: dict[str, Any] = {"handlers": ["console"], "level": "INFO", "propaga
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"one_line": {"()": "cs_web.logs.OneLine"}},
+    "formatters": {"one_line": {"()": "cs_web.logs.OneLine", "end": "\n"}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "one_line"},
+        "console": {"class": "cs_web.logs.Console", "formatter": "one_line"},
         "admins": {"class": "cs_web.logs.AdminReports", "level": "ERROR"},
     },
     "root": {"handlers": ["console"], "level": "INFO"},

@@ -6,6 +6,8 @@ from django.views.generic import RedirectView, TemplateView
 
 from users.views.login import admin_login
 
+handler500 = "cs_web.outage.server_error"
+
 # /healthz is answered before URLs are resolved, for any Host: see cs_web.middleware.
 urlpatterns = [
     path("", TemplateView.as_view(template_name="home.html"), name="home"),

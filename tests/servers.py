@@ -1,10 +1,12 @@
 """Mail servers on loopback for real SMTP clients. They keep what they accept."""
 
 import asyncio
+import contextlib
 import math
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -181,3 +183,42 @@ class BlackHole:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
+
+
+class DeafProxy:
+    """A TCP proxy that may stop listening: it keeps every connection, and accepts new ones."""
+
+    def __init__(self, port: int) -> None:
+        self.behind = ("127.0.0.1", port)
+        self.hears = threading.Event()
+        self.hears.set()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port: int = self._listener.getsockname()[1]
+        self._sockets: list[socket.socket] = [self._listener]
+        self._start(self._accept)
+
+    def _start(self, do: Callable[..., None], *args: Any) -> None:
+        threading.Thread(target=do, args=args, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # it is closed
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self.behind)
+                self._sockets += [client, server]
+                self._start(self._carry, client, server)
+                self._start(self._carry, server, client)
+
+    def _carry(self, source: socket.socket, to: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self.hears.wait()
+                to.sendall(data)
+            to.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self.hears.set()
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()

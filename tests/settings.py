@@ -23,3 +23,6 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 WHITENOISE_AUTOREFRESH = True  # collectstatic is not for unit tests
+if ENGINE.endswith("sqlite3"):  # noqa: F405
+    # Django's default, which pytest-django knows only by the name of Django's own engine.
+    DATABASES["default"]["TEST"] = {"NAME": ":memory:"}  # noqa: F405

@@ -38,11 +38,11 @@ def named(path: Path) -> str:
 ABOVE = {"mail": ("users", "cs_web"), "users": ("cs_web",)}
 OUTSIDE_OF_MAIL = ("cs_web", "users", "scripts", "manage.py")  # tests and bench look inside
 # What the others may name of mail; `mail.urls` only as the text of an include().
-FACE_OF_MAIL = ("mail.api", "mail.conf", "mail.send_mail")
+FACE_OF_MAIL = ("mail.api", "mail.breaker", "mail.conf", "mail.send_mail")
 # Each room of mail knows those after it. The desk has no name of its own in a file's path only
 # where Django demands another (apps, urls, admin, commands).
 ROOMS = ("api", "desk", "queue", "transport", "ground")
-GROUND = {"causes", "conf", "models", "migrations"}
+GROUND = {"breaker", "causes", "conf", "models", "migrations"}
 FACE = {"api", "send_mail", "__init__", ""}
 
 

@@ -1,5 +1,6 @@
 """PostgreSQL of our own on loopback."""
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from tests.e2e.sites import children_of
 from tests.elsewhere import requires
 from tests.servers import PATIENCE, free_port, wait_for
 
@@ -61,6 +63,7 @@ class PostgreSQL:
                 stderr=subprocess.STDOUT,
                 **person,
             )
+        self.port = port
         self.url = f"postgresql://cs_web@127.0.0.1:{port}"
         wait_for(self._is_up, f"PostgreSQL at {self.url}")
 
@@ -76,6 +79,19 @@ class PostgreSQL:
         with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return Database(f"{self.url}/{name}")
+
+    def freeze(self) -> None:
+        """It keeps its connections, and answers nothing: the worst way to be away."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self.server is not None
+        for pid in [self.server.pid, *children_of(self.server.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def remove(self) -> None:
         if self.server is not None:

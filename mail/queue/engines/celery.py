@@ -7,13 +7,12 @@ visitor next to no time.
 import logging
 import signal
 import threading
-import time
-from collections.abc import Callable
 
 from celery import current_app, shared_task
 from django.utils.module_loading import import_string
 
 from mail import conf
+from mail.breaker import Breaker
 from mail.models import Mail, Priority
 from mail.queue import delivering, engines
 from mail.transport import connection
@@ -27,27 +26,6 @@ PUBLISHING = {"retry_policy": {"max_retries": 0}, "confirm_timeout": 1}
 IDLE_FOR = 20  # seconds without work after which a worker closes its connection
 # What visitors wait for is never queued behind what a sweep has found.
 QUEUE, SWEEP_QUEUE = "mail", "mail-sweep"
-
-
-class Breaker:
-    """After a failure only one in a while finds out whether it still fails; nobody else waits."""
-
-    def __init__(self, pause: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.pause = pause
-        self.clock = clock
-        self.next_try: float | None = None
-
-    def lets_through(self) -> bool:
-        if self.next_try is None:
-            return True
-        now = self.clock()
-        if now < self.next_try:
-            return False
-        self.next_try = now + self.pause
-        return True
-
-    def report(self, *, worked: bool) -> None:
-        self.next_try = None if worked else self.clock() + self.pause
 
 
 _breaker = Breaker(PAUSE)
