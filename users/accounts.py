@@ -134,7 +134,9 @@ def extend(claims: Iterable[User]) -> int:
     short = [claim.pk for claim in claims if claim.claim_expires_at < end - timedelta(minutes=1)]
     if not short:
         return 0
-    return User.objects.waiting().filter(pk__in=short).update(claim_expires_at=end)
+    with transaction.atomic():
+        locked = _lock(User.objects.waiting().filter(pk__in=short))
+        return User.objects.filter(pk__in=locked).update(claim_expires_at=end)
 
 
 def expired_claims(before: datetime) -> UserQuerySet:
@@ -148,7 +150,7 @@ def prune_claims(before: datetime, at_most: int) -> int:
     """Deletes expired claims and returns how many. No argument makes it delete anything else."""
     with transaction.atomic():
         pks = list(expired_claims(before).values_list("pk", flat=True)[:at_most])
-        # Asked again: a claim that is activated at this moment survives.
+        # Checked again with the lock: a claim that is activated at this moment survives.
         _delete(expired_claims(before).filter(pk__in=pks))
     return len(pks)
 

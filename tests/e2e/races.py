@@ -8,7 +8,8 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable
-from threading import Barrier, Thread
+from datetime import timedelta
+from threading import Barrier, Event, Thread
 from typing import Any
 
 import django
@@ -17,10 +18,12 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 django.setup()
 
 from django.contrib.auth import authenticate  # noqa: E402
-from django.db import connection  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
+from django.utils import timezone  # noqa: E402
 
 from mail import api  # noqa: E402
 from mail.models import Mail, Suppression  # noqa: E402
+from tests.servers import wait_for  # noqa: E402
 from users import accounts, guard  # noqa: E402
 from users.models import FailedSignIn, Tally, User  # noqa: E402
 
@@ -86,8 +89,45 @@ def guesses(number: int) -> str:
     return f"{done}, {counted} counted, {sorted(kept)} kept"
 
 
+def prune(number: int) -> str:
+    """Two claims that expired long ago are deleted, and at that moment their visitor comes back."""
+    both = [claim(f"old-{number}-{letter}", "old@example.com") for letter in "ab"]
+    low, high = sorted(both, key=lambda claim: claim.pk)
+    for each in (high, low):  # this is their order in the table now
+        User.objects.filter(pk=each.pk).update(claim_expires_at=timezone.now() - timedelta(days=9))
+    held = Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            User.objects.select_for_update().get(pk=low.pk)
+            held.set()
+            wait_for(lambda: waiting() == 2, "both wait for it")
+
+    def register() -> None:
+        held.wait()
+        again = {"user_id": low.user_id, "email": low.email, "name": "X", "replacing": high.pk}
+        accounts.register(password="correct-horse", language="en", **again)
+
+    def prune() -> None:
+        held.wait()
+        wait_for(lambda: waiting() == 1, "the visitor is the first")
+        accounts.prune_claims(timezone.now() - timedelta(days=7), 10)
+
+    done = at_once(hold, register, prune)
+    left = User.objects.filter(email=low.email).count()
+    User.objects.filter(email=low.email).delete()
+    return f"{done}, {left} left"
+
+
+def waiting() -> int:
+    """How many wait for a lock in this database."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return int(cursor.fetchone()[0])
+
+
 if __name__ == "__main__":
-    races = (twins, resend_and_cancel, names, suppressions, guesses)
+    races = (twins, resend_and_cancel, names, suppressions, guesses, prune)
     json.dump(
         {race.__name__: Counter(race(number) for number in range(ROUNDS)) for race in races},
         sys.stdout,

@@ -50,4 +50,5 @@ def test_two_at_once_never_end_in_an_error_of_the_database(database: Database) -
         "names": {"UserIdTaken+ok": 25},
         "suppressions": {"ok+ok, 1 row": 25},
         "guesses": {"ok+ok, 2 counted, [2, 2] kept": 25},
+        "prune": {"ok+ok+ok, 1 left": 25},
     }
