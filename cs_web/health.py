@@ -6,7 +6,8 @@ moment has learnt that the letter they have just caused was one, so that somebod
 
 import ipaddress
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -24,6 +25,7 @@ from mail import api
 log = logging.getLogger(__name__)
 
 CACHE_KEY, CACHE_SECONDS = "health", 60
+WRITE_EVERY = 5.0  # seconds, in each process
 # What a stranger's word depends on: whether the site can answer at all.
 SEEN_BY_ALL = ("database", "cache")
 # A request that has passed a proxy is not from this machine, whatever its address says.
@@ -41,7 +43,8 @@ class Finding:
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """200 if all is fine, else 503. JSON; plain lines for a browser."""
-    findings, details = list(examine()), is_monitor(request)
+    details = is_monitor(request)
+    findings = list(examine(writing=details))
     fine = all(one.fine for one in findings if details or one.name in SEEN_BY_ALL)
     report: dict[str, str | int] = {"status": "ok" if fine else "trouble"}
     report |= {one.name: one.value for one in findings if details}
@@ -66,17 +69,44 @@ def is_monitor(request: HttpRequest) -> bool:
         return False
 
 
-def examine() -> Iterator[Finding]:
+def examine(*, writing: bool) -> Iterator[Finding]:
     try:
         from_database = [Finding("database", True, "ok"), _overdue(), _alarm(), _engine()]
         from_database += _budget()
+        if writing and not probe.writes():
+            from_database[0] = Finding("database", False, "takes no writes")
     except DatabaseError as error:
-        log.error("the database does not answer: %s", error)
+        log.error("the database does not answer", exc_info=error)
         from_database = [Finding("database", False, "does not answer")]
     yield from from_database
     yield _cache()
     if watch.trouble:  # no reason for a 503: what shows it came with a request
         yield Finding("proxies", True, watch.trouble)
+
+
+class Probe:
+    """A disk that is full, and a database that is read-only, still answer every question."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.next_at = 0.0
+        self.worked = True
+
+    def writes(self) -> bool:
+        """What the last try has shown, which is not long ago: however often anybody asks."""
+        now = self.clock()
+        if now >= self.next_at:
+            self.next_at = now + WRITE_EVERY
+            try:
+                api.write_probe()
+                self.worked = True
+            except DatabaseError as error:
+                log.error("the database takes no writes", exc_info=error)
+                self.worked = False
+        return self.worked
+
+
+probe = Probe()
 
 
 def _engine() -> Finding:

@@ -6,7 +6,7 @@ from mail.conf import absolute_url
 from mail.desk.adhoc import report_to_admins
 from mail.desk.mailbox import context as mailbox_context
 from mail.desk.operations import OVERDUE_TOO_LONG, Status, oldest_overdue, status_of
-from mail.models import Budget, Mail, Priority, State, Suppression, mailbox_of
+from mail.models import Budget, Mail, Priority, Pulse, State, Suppression, mailbox_of
 from mail.queue.alarms import alarms
 from mail.queue.chores import chore
 from mail.queue.delivering import deliver, overdue
@@ -30,3 +30,4 @@ from mail.queue.posting import cancel, post
 suppression_of = Suppression.objects.reason_for
 suppress = Suppression.objects.suppress
 current_alarm = alarms.current
+write_probe = Pulse.objects.probe

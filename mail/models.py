@@ -418,10 +418,22 @@ class Alarm(models.Model):
         return self.error
 
 
+class PulseQuerySet(models.QuerySet["Pulse"]):
+    def probe(self) -> None:
+        """Raises if nothing can be stored."""
+        row = self.model(pk=self.model.OF_PROBES, at=timezone.now())
+        self.bulk_create([row], update_conflicts=True, unique_fields=["id"], update_fields=["at"])
+
+
 class Pulse(models.Model):
-    """When senders without a web server were last at work. One row, for all of them."""
+    """When senders without a web server were last at work: one row, for all of them. And when a
+    monitor last found out whether the database can be written."""
+
+    OF_SENDERS, OF_PROBES = 1, 2
 
     at = models.DateTimeField()
+
+    objects = PulseQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.at}"

@@ -9,6 +9,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
+from cs_web import health
 from mail.causes import Cause
 from mail.models import Mail, Pulse
 from mail.queue.alarms import alarms
@@ -20,7 +21,8 @@ TOKEN = "only the monitor knows this"
 
 
 @pytest.fixture(autouse=True)
-def _senders_at_work(db: None) -> None:
+def _senders_at_work(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "probe", health.Probe())
     Pulse.objects.create(pk=1, at=timezone.now())
 
 
@@ -75,8 +77,76 @@ def test_it_only_answers_questions() -> None:
 
 
 def test_it_is_cheap(django_assert_max_num_queries: Any) -> None:
+    with django_assert_max_num_queries(4):
+        ask()
     with django_assert_max_num_queries(3):
         ask()
+
+
+# Whether it can be written
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(health, "probe", health.Probe(clock))
+    return clock
+
+
+def full(execute: Any, sql: str, *rest: Any) -> Any:
+    if sql.startswith(("INSERT", "UPDATE")):
+        raise OperationalError("database or disk is full")
+    return execute(sql, *rest)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_disk_that_is_full_is_trouble(clock: Clock) -> None:
+    with connection.execute_wrapper(full):
+        response = ask()
+        assert response.status_code == 503
+        assert response.json()["database"] == "takes no writes"
+        assert response.json()["engine"] == "work", "the rest is reported all the same"
+        clock.now += health.WRITE_EVERY
+        assert ask().status_code == 503
+    clock.now += health.WRITE_EVERY
+    assert ask().json()["database"] == "ok"
+
+
+def test_it_writes_once_in_some_seconds_whoever_asks(clock: Clock) -> None:
+    written: list[str] = []
+
+    def count(execute: Any, sql: str, *rest: Any) -> Any:
+        written.extend([sql] if sql.startswith(("INSERT", "UPDATE")) else [])
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(count):
+        for _ in range(10):
+            ask()
+        assert len(written) == 1
+        clock.now += health.WRITE_EVERY
+        for _ in range(10):
+            ask()
+        assert len(written) == 2
+
+
+def test_a_stranger_makes_it_write_nothing(clock: Clock) -> None:
+    with connection.execute_wrapper(full):
+        assert ask(x_forwarded_for="203.0.113.7").json() == {"status": "ok"}
+    assert Pulse.objects.count() == 1, "of the senders"
+
+
+def test_the_probe_keeps_one_row(clock: Clock) -> None:
+    for _ in range(3):
+        ask()
+        clock.now += health.WRITE_EVERY
+    assert Pulse.objects.count() == 2
 
 
 def test_mail_that_is_a_little_late_is_no_trouble() -> None:

@@ -18,7 +18,7 @@ class Patience:
     lock: float  # SQLite's one write lock
 
 
-VISITOR = Patience(connect=2, answer=2.5, lock=3)
+VISITOR = Patience(connect=2, answer=2.5, lock=2.5)
 OTHERS = Patience(connect=5, answer=30, lock=20)
 ENDLESS = Patience(connect=5, answer=None, lock=20)  # an index of a large table takes minutes
 
