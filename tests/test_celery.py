@@ -2,9 +2,11 @@
 
 import importlib
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +20,7 @@ from mail.models import Mail, Priority, State
 from mail.queue import engines, posting
 from mail.queue.engines import celery
 from mail.transport import connection
+from tests.servers import wait_for
 from users.models import User
 
 app = Celery("tests", broker="memory://")
@@ -33,7 +36,18 @@ class Broken:
         raise ConnectionRefusedError("[Errno 111] Connection refused")
 
 
-broken = Broken()
+class Blocked:
+    """And one whose broker takes nothing for now."""
+
+    def __init__(self) -> None:
+        self.asked, self.goes_on = False, threading.Event()
+
+    def send_task(self, *args: Any, **options: Any) -> None:
+        self.asked = True
+        self.goes_on.wait()
+
+
+broken, blocked = Broken(), Blocked()
 
 
 @pytest.fixture
@@ -85,7 +99,9 @@ def hints_in(name: str) -> list[tuple[str, list[str]]]:
 
 def post(letter: str, user: User, commit: Any) -> Mail:
     with commit(execute=True):
-        return posting.post(letter, user=user)
+        mail = posting.post(letter, user=user)
+    celery._hints.waiting.join()
+    return mail
 
 
 # What is sent
@@ -169,6 +185,40 @@ def test_a_broker_that_is_down_is_one_line_in_the_log_and_nothing_to_the_visitor
     clock.now += 10
     post("register", bob, django_capture_on_commit_callbacks)
     assert broken.asked == 2
+
+
+def test_nobody_waits_for_a_broker_that_is_blocked(
+    bob: User, use: Any, clock: Clock, django_capture_on_commit_callbacks: Any
+) -> None:
+    use("blocked")
+    with django_capture_on_commit_callbacks(execute=True):
+        posting.post("register", user=bob)
+    wait_for(lambda: blocked.asked, "the hint is on its way")
+    blocked.goes_on.set()  # only now: the visitor had the answer while it was blocked
+    celery._hints.waiting.join()
+
+
+def test_hints_that_find_no_room_or_no_thread_are_left_to_the_sweep(
+    bob: User, use: Any, clock: Clock, caplog: Any, monkeypatch: Any
+) -> None:
+    hints = celery.Hints()
+    hints.waiting = queue.Queue(1)
+
+    def none(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none)
+        hints.put(app, "1")
+        hints.put(app, "2")
+    said = [record.getMessage() for record in caplog.records if record.name == celery.log.name]
+    assert len(said) == 2
+    assert "can't start new thread" in said[0]
+    assert "Full" in said[1]
+    monkeypatch.setattr(hints, "send", hints.waiting.get)
+    hints.waiting.get()
+    hints.put(app, "3")
+    wait_for(hints.waiting.empty, "the next one starts the thread")
 
 
 def test_the_breaker_lets_one_find_out_whether_it_still_fails() -> None:

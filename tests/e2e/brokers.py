@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.elsewhere import requires
-from tests.servers import free_port, wait_for
+from tests.servers import PATIENCE, free_port, wait_for
 
-RABBITMQ_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's, without its `su`
+# Debian's, without their `su`.
+RABBITMQ_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+RABBITMQCTL = RABBITMQ_SERVER.with_name("rabbitmqctl")
 # Erlang's schedulers would spin for want of work, on a machine where others have some.
 NO_SPINNING = "+sbwt none +sbwtdcpu none +sbwtdio none"
 
@@ -96,6 +98,7 @@ class RabbitMQ(Broker):
         requires("rabbitmq-server", RABBITMQ_SERVER.exists())
         super().__init__()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        self.node = f"cs_web_{self.port}@localhost"
         self.names = {"ERL_EPMD_PORT": free_port(), "ERL_EPMD_ADDRESS": "127.0.0.1"}
 
     def _start(self) -> None:
@@ -105,7 +108,7 @@ class RabbitMQ(Broker):
             RABBITMQ_SERVER,
             **self.names,
             RUNNING_UNDER_SYSTEMD="1",  # no shell between us and the server
-            RABBITMQ_NODENAME=f"cs_web_{self.port}@localhost",
+            RABBITMQ_NODENAME=self.node,
             RABBITMQ_NODE_IP_ADDRESS="127.0.0.1",
             RABBITMQ_NODE_PORT=self.port,
             RABBITMQ_DIST_PORT=free_port(),
@@ -116,6 +119,24 @@ class RabbitMQ(Broker):
             RABBITMQ_LOG_BASE=self.folder / "log.d",
             RABBITMQ_ENABLED_PLUGINS_FILE=self.folder / "plugins",
             RABBITMQ_CONFIG_FILE=self.folder / "rabbitmq",
+        )
+
+    def block(self) -> None:
+        """It has no memory left, it says, and reads nothing from whoever publishes."""
+        self._set_memory_limit("0.00001")
+
+    def unblock(self) -> None:
+        self._set_memory_limit("0.4")
+
+    def _set_memory_limit(self, share: str) -> None:
+        names = {name: str(value) for name, value in self.names.items()}
+        subprocess.run(
+            [RABBITMQCTL, "--node", self.node, "set_vm_memory_high_watermark", share],
+            env={**os.environ, "HOME": str(self.folder), **names},
+            check=True,
+            capture_output=True,
+            timeout=PATIENCE,
+            **self.as_person,
         )
 
 

@@ -1,12 +1,15 @@
 """The engine on other machines: workers of Celery, with RabbitMQ or Redis in between.
 
 The sweep repeats a hint that is lost. So a broker that is away costs nobody a message, and a
-visitor next to no time.
+visitor no time.
 """
 
 import logging
+import os
+import queue
 import signal
 import threading
+from typing import Any
 
 from celery import current_app, shared_task
 from django.utils.module_loading import import_string
@@ -20,8 +23,9 @@ from mail.transport import connection
 log = logging.getLogger(__name__)
 
 PAUSE = 10.0  # seconds without hints after the broker has failed
-# A visitor waits: one attempt, and a second for the broker to say that it has the hint. Not for all
-# of Celery: without a retry, beat would never leave a connection that is dead.
+HINTS_AT_MOST = 1000  # that wait in a process; the sweep finds what these leave out
+# One attempt, and a second for the broker to say that it has the hint. Not for all of Celery:
+# without a retry, beat would never leave a connection that is dead.
 PUBLISHING = {"retry_policy": {"max_retries": 0}, "confirm_timeout": 1}
 IDLE_FOR = 20  # seconds without work after which a worker closes its connection
 # What visitors wait for is never queued behind what a sweep has found.
@@ -29,6 +33,52 @@ QUEUE, SWEEP_QUEUE = "mail", "mail-sweep"
 
 
 _breaker = Breaker(PAUSE)
+
+
+class Hints:
+    """On their way to the broker by a thread: no visitor waits for one that is blocked."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self.waiting: queue.Queue[tuple[Any, str]] = queue.Queue(HINTS_AT_MOST)
+        self.starting = threading.Lock()
+        self.thread: threading.Thread | None = None
+
+    def put(self, app: Any, pk: str) -> None:
+        try:
+            self.waiting.put_nowait((app, pk))
+            with self.starting:
+                if self.thread is None or not self.thread.is_alive():
+                    thread = threading.Thread(target=self.send, name="mail-hints", daemon=True)
+                    thread.start()
+                    self.thread = thread
+        except (queue.Full, RuntimeError) as error:  # or no thread is to be had
+            log.warning("a hint is left to the sweep: %r", error)
+
+    def send(self) -> None:
+        while True:
+            app, pk = self.waiting.get()
+            try:
+                if _breaker.lets_through():
+                    self.send_step(app, pk)
+            finally:
+                self.waiting.task_done()
+
+    def send_step(self, app: Any, pk: str) -> None:
+        try:
+            app.send_task(deliver.name, [pk], queue=QUEUE, **PUBLISHING)
+        except Exception as error:  # whatever it is, the row is there
+            _breaker.report(worked=False)
+            log.warning("the message broker takes no hints, so mail waits for a sweep: %s", error)
+        else:
+            _breaker.report(worked=True)
+
+
+_hints = Hints()
+# The thread stayed with the parent.
+os.register_at_fork(after_in_child=_hints.begin)
 
 
 class Celery(engines.Engine):
@@ -40,15 +90,8 @@ class Celery(engines.Engine):
     def hint(self, mail: Mail) -> None:
         # Notices are left to the sweep: it hints them a few at a time, and ten thousand of them are
         # no queue that somebody's activation has to wait in.
-        if mail.priority > Priority.WAITED_FOR or not _breaker.lets_through():
-            return
-        try:
-            self.app.send_task(deliver.name, [str(mail.pk)], queue=QUEUE, **PUBLISHING)
-        except Exception as error:  # whatever it is, the row is there, and the visitor waits
-            _breaker.report(worked=False)
-            log.warning("the message broker takes no hints, so mail waits for a sweep: %s", error)
-        else:
-            _breaker.report(worked=True)
+        if mail.priority <= Priority.WAITED_FOR:
+            _hints.put(self.app, str(mail.pk))
 
 
 @shared_task(name="mail.deliver")
