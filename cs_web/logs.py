@@ -51,7 +51,8 @@ class OneLine(logging.Formatter):
         record.asctime = self.formatTime(record)
         record.message = plain(record.getMessage())
         line = self.formatMessage(record)
-        if record.exc_info:
+        # Django hands over that of each refusal too, and a stranger causes as many as they like.
+        if record.exc_info and getattr(record, "status_code", 500) >= 500:
             # Its lines are indented, as no record is: an exception's words may be a stranger's.
             lines = self.formatException(record.exc_info).splitlines()
             shown = lines if len(lines) <= 100 else [*lines[:50], "…", *lines[-50:]]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.test import Client
 
 from cs_web.logs import LINE_MAX_LENGTH, OneLine
 from tests.conftest import activation_link, reset_link
@@ -69,6 +70,30 @@ def test_an_error_cannot_forge_a_record_either() -> None:
     assert all(each.startswith("    ") for each in rest)
     assert TOKEN not in text
     assert len(text) < 110 * LINE_MAX_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("post", "/users/register/cancel/", {}, 403),
+        ("get", "/", {"host": "evil.example"}, 400),
+        ("get", "/?q=%00", {}, 400),
+        ("get", "/no/such/page", {}, 404),
+    ],
+)
+def test_a_refusal_is_one_line_however_django_reports_it(
+    method: str, path: str, headers: dict[str, str], status: int, db: None, caplog: Any
+) -> None:
+    for name in ("django", "django.request"):
+        logging.getLogger(name).addHandler(caplog.handler)
+    try:
+        response = getattr(Client(), method)(path, headers=headers)
+    finally:
+        for name in ("django", "django.request"):
+            logging.getLogger(name).removeHandler(caplog.handler)
+    assert response.status_code == status
+    [text] = {OneLine().format(record) for record in caplog.records}
+    assert len(text.splitlines()) == 1
 
 
 def test_an_endless_traceback_is_shown_at_both_ends() -> None:
