@@ -44,7 +44,7 @@ HANDS = [
     ["test_growing_up"],
     ["test_crash", "test_senders"],
     ["test_journey"],
-    ["test_postgresql", "test_outage", "test_register_status", "test_pages"],
+    ["test_postgresql", "test_rubbish", "test_outage", "test_register_status", "test_pages"],
 ]
 LONGEST = "test_the_unit_tests_pass_on_postgresql"  # of its module
 HERE = Path(__file__).parent

@@ -20,6 +20,7 @@ from tests.servers import PATIENCE, free_port, wait_for
 
 PYTHON = sys.executable
 GUNICORN = ("-m", "gunicorn", "cs_web.wsgi", "--no-control-socket", "--workers", "2")
+UVICORN = ("-m", "uvicorn", "cs_web.asgi:application", "--no-proxy-headers")
 RUNSERVER = ("manage.py", "runserver", "--noreload")
 LOG_LINES_SHOWN = 60
 # A thousand passwords are not what is tested; where they are, a test says PRODUCTION.
@@ -130,7 +131,11 @@ class Site:
     def start(self) -> "Site":
         """Returns when the port is open. Nobody has made a request by then."""
         address = f"127.0.0.1:{self.port}"
-        listen = ["--bind", address] if "gunicorn" in self.server else [address]
+        listen = [address]
+        if "gunicorn" in self.server:
+            listen = ["--bind", address]
+        elif "uvicorn" in self.server:
+            listen = ["--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [PYTHON, *self.server, *listen],
