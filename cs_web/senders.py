@@ -60,9 +60,9 @@ class Senders:
             self.run_once()
             lived = time.monotonic() - began
             pause = self.pause if lived > LIVED else min(2 * pause, LONGEST_PAUSE)
-            if not self.stopping.is_set():
-                log.error("no senders of mail are running; they are started again in %g s", pause)
-                self.stopping.wait(pause)
+            # Not before: where all of the site is told to end, they may be the first who do.
+            if not self.stopping.wait(pause):
+                log.error("the senders of mail had ended; after %g s they are started again", pause)
 
     def run_once(self) -> None:
         """Starts the process, and waits for its end."""

@@ -18,6 +18,7 @@ from tests.conftest import (
     registration,
     uid,
 )
+from users import visitors
 from users.models import State, User
 
 ONE_DAY = timedelta(hours=24)
@@ -64,6 +65,30 @@ def test_the_browser_that_registered_renews_and_is_back_on_its_page(
     renewed = browser.post(f"/users/activate/{uid(User.objects.get())}/renew/", follow=True)
     assert renewed.redirect_chain == [("/users/register/success/", 302)]
     assert renewed.status_code == 200
+
+
+def test_the_page_then_names_the_time_of_this_asking(browser: Client, clock: Any) -> None:
+    """Not that of the registration, a day ago; and the mail is no second one of its minute."""
+    browser.post("/users/register/", registration())
+    [letter] = deliver_all()
+    renewed_at = timezone.now() + 2 * ONE_DAY
+    clock(renewed_at)
+    browser.get(link_in(letter), follow=True)
+    browser.post(f"/users/activate/{uid(User.objects.get())}/renew/")
+    deliver_all()
+    clock(renewed_at + timedelta(seconds=10))
+    status = browser.get("/users/register/status/").text
+    assert f"{timezone.localtime(renewed_at):%H:%M:%S}" in status
+
+
+def test_another_browser_that_renews_gets_no_session(
+    browser: Client, bob: User, clock: Any
+) -> None:
+    link = activation_link(bob)
+    clock(timezone.now() + 3 * ONE_DAY)
+    browser.get(link, follow=True)
+    browser.post(f"/users/activate/{uid(bob)}/renew/")
+    assert visitors.ASKED not in browser.session
 
 
 @pytest.mark.parametrize("page", ["open", "password", "decline"])

@@ -17,7 +17,7 @@ from django.core.exceptions import ValidationError
 
 from cs_web import config
 from mail.models import Mail, Priority, State
-from mail.queue import engines, posting
+from mail.queue import chores, engines, posting
 from mail.queue.engines import celery
 from mail.transport import connection
 from tests.servers import wait_for
@@ -127,6 +127,24 @@ def test_what_nobody_waits_for_is_left_to_the_sweep(
     use("app")
     post("password_change", alice, django_capture_on_commit_callbacks)
     assert hints_in(celery.QUEUE) == []
+
+
+def test_the_sweep_tidies_up_when_nothing_is_due(
+    db: None, use: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or with Celery alone nobody would."""
+    use("app")
+    done: list[int] = []
+    monkeypatch.setattr(chores, "chores", [lambda at_most: done.append(at_most) or 0])
+    monkeypatch.setattr(celery, "_chores", chores.Round())
+    mail = posting.post("password_reset", address="nobody@example.com")
+    celery.sweep()
+    assert done == [], "mail comes first"
+    mail.delete()
+    celery.sweep()
+    assert done == [chores.AT_MOST]
+    celery.sweep()
+    assert len(done) == 1, "the next round comes later"
 
 
 def test_a_sweep_hints_the_urgent_first_and_in_a_queue_of_its_own(alice: User, bob: User) -> None:

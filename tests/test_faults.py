@@ -120,7 +120,7 @@ TABLE = [
     (smtplib.SMTPConnectError(421, b"busy"),                Cause.BUSY, "421 busy"),
     (smtplib.SMTPConnectError(554, b"your address is blocked"), Cause.UNWELCOME, "the mail server refuses us: 554 your"),
     (smtplib.SMTPHeloError(501, b"strange name"),           Cause.UNWELCOME, "501 strange name"),
-    (smtplib.SMTPResponseException(454, "no TLS now"),      Cause.TOO_MANY_LOGINS, "454 no TLS now"),
+    (smtplib.SMTPResponseException(454, "no TLS now"),      Cause.BUSY,            "454 no TLS now"),
     (smtplib.SMTPHeloError(450, b"later"),                  Cause.BUSY, "450 later"),
     (ConnectionRefusedError(111, "Connection refused"),     Cause.CONNECTION_REFUSED, "cannot be reached: [Errno 111] Connection refused"),
     (TimeoutError("timed out"),                             Cause.TIMED_OUT, "cannot be reached: timed out"),

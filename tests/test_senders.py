@@ -82,6 +82,21 @@ def test_they_are_asked_to_stop_and_finish_what_they_do(
     assert len(pids(tmp_path)) == 1, "none is started after that"
 
 
+def test_who_ends_with_the_site_is_not_announced_to_start_again(
+    senders_of: Callable[..., Senders], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ctrl-C reaches every process of the terminal, and the senders may be the first to end."""
+    senders = senders_of()
+    senders.pause = 60.0
+    senders.start()
+    [pid] = wait_for(lambda: pids(tmp_path), "them")
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: senders.pid is None, "their end was noticed")
+    senders.stop()
+    assert not senders.watcher.is_alive()
+    assert caplog.records == []
+
+
 def test_who_does_not_stop_is_killed(senders_of: Callable[..., Senders], tmp_path: Path) -> None:
     deaf = ANSWERING.replace("sigwait({signal.SIGTERM})", "sigwait({signal.SIGUSR1})")
     senders = senders_of(deaf).start()

@@ -27,6 +27,7 @@ ABOUT_THE_SENDER = re.compile(
     r"sender address|\b5\.7\.(?:1|26|27)\b.*(?:SPF|DKIM|DMARC|sender)", re.I
 )
 LOGIN_CODES = {454, 530, 534, 535, 538}
+TLS_NOT_NOW_CODE = 454  # to STARTTLS (RFC 3207); to a login and what follows it: too many
 TOO_MANY_LOGINS = re.compile(r"\b454\b|too many login", re.I)
 NO_TLS_ON_THIS_PORT = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 
@@ -77,6 +78,8 @@ def _explain(error: BaseException) -> tuple[Cause, str]:
             return cause, f"the sender was refused: {said}"
         case smtplib.SMTPResponseException():  # to the greeting or STARTTLS
             cause, said = _smtp(error.smtp_code, error.smtp_error, permanent=Cause.UNWELCOME)
+            if error.smtp_code == TLS_NOT_NOW_CODE:
+                cause = Cause.BUSY
             return cause, f"the mail server refuses us: {said}"
         case smtplib.SMTPException():  # no STARTTLS, no AUTH: a wrong setting
             return Cause.NOT_OFFERED, f"the mail server does not offer what is configured: {error}"

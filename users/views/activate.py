@@ -116,7 +116,10 @@ class ActivateRenewView(ActivationLink):
     def post(self, request: HttpRequest, **kwargs: str) -> HttpResponse:
         accounts.resend_activation(self.person, visitors.asker(request))
         messages.success(request, texts.NEW_LINK_SENT)
-        return redirect("users:register_success" if self.same_browser else "users:login")
+        if not self.same_browser:
+            return redirect("users:login")
+        visitors.remember_asking(request)
+        return redirect("users:register_success")
 
 
 class ActivateResendView(FormView):

@@ -18,6 +18,7 @@ from mail import conf
 from mail.breaker import Breaker
 from mail.models import Mail, Priority
 from mail.queue import delivering, engines
+from mail.queue.chores import Round
 from mail.transport import connection
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ QUEUE, SWEEP_QUEUE = "mail", "mail-sweep"
 
 
 _breaker = Breaker(PAUSE)
+_chores = Round()  # of this worker process
 
 
 class Hints:
@@ -105,7 +107,7 @@ def deliver(pk: str) -> None:
 
 @shared_task(name="mail.sweep")
 def sweep() -> int:
-    """Hints what is overdue.
+    """Hints what is overdue; if nothing is, tidies up.
 
     It waits in the same queue as what it has hinted before, and expires there: so while hints are
     waiting none are added, however much is overdue.
@@ -114,6 +116,8 @@ def sweep() -> int:
     with current_app.connection_for_write() as broker:
         for pk, _ in overdue:
             deliver.apply_async([str(pk)], queue=SWEEP_QUEUE, connection=broker)
+    if not overdue:
+        _chores.step()
     return len(overdue)
 
 
