@@ -190,6 +190,21 @@ def test_a_flooding_network_gets_429_and_when_to_come_back(browser: Client) -> N
     assert elsewhere.status_code == 302
 
 
+@override_settings(FORMS_PER_NETWORK_LIMIT=3)
+def test_a_customer_with_many_networks_is_counted_as_one(browser: Client) -> None:
+    """A /48 has 65,536 networks: each would be free to make us store as much as another's one."""
+
+    def ask(number: int, network: str) -> int:
+        form = {"email": f"nobody{number}@example.com"}
+        return browser.post("/users/password/reset/", form, REMOTE_ADDR=network).status_code
+
+    of_a_56 = [ask(number, f"2001:db8:1:{number}::1") for number in range(10)]
+    assert of_a_56.count(302) == 6, "twice as many as a /64"
+    of_a_48 = [ask(number, f"2001:db8:1:{number:x}00::1") for number in range(10, 30)]
+    assert of_a_56.count(302) + of_a_48.count(302) == 12, "four times as many"
+    assert ask(30, "2001:db8:2::1") == 302
+
+
 @override_settings(FORMS_PER_NETWORK_LIMIT=1)
 def test_the_next_hour_is_a_new_one(browser: Client) -> None:
     with time_machine.travel("2026-11-20T10:59:50Z", tick=False) as clock:

@@ -491,6 +491,7 @@ def test_nothing_that_strangers_do_costs_an_owner_anything(cast: Any) -> None:
             deadline=None,
             print_blob=LONG,
             phases=PHASES,
+            report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         ),
     )

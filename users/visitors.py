@@ -49,16 +49,26 @@ def limited(view: View) -> View:
 
     @functools.wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.method == "POST" and _count(request) > settings.FORMS_PER_NETWORK_LIMIT:
+        if request.method == "POST" and _are_too_many(request):
             return _too_many(request)
         return view(request, *args, **kwargs)
 
     return wrapper
 
 
-def _count(request: HttpRequest) -> int:
+def _are_too_many(request: HttpRequest) -> bool:
+    """A customer of many networks may send more than one network, but not from each as much.
+
+    What is too many for a network is not counted for its neighbours.
+    """
+    each = settings.FORMS_PER_NETWORK_LIMIT
+    found = enumerate(networks(request) or [UNKNOWN])
+    return any(_count(network) > each * 2**wider for wider, network in found)
+
+
+def _count(network: str) -> int:
     """The requests of this network in this hour, with this one. All forms share one counter."""
-    key = f"forms:{network(request)}:{int(time.time()) // WINDOW}"
+    key = f"forms:{network}:{int(time.time()) // WINDOW}"
     try:
         cache.add(key, 0, WINDOW)
         return int(cache.incr(key))
