@@ -2,11 +2,7 @@
 
 import logging
 import smtplib
-from collections.abc import Iterator
 from datetime import timedelta
-from email import message_from_bytes, policy
-from email.message import EmailMessage
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +21,6 @@ from mail.models import Draft, Mail, Report, State
 from mail.queue import delivering, posting
 from mail.transport import connection
 from tests.conftest import PASSWORD, deliver_all, registration
-from tests.elsewhere import DEVELOPMENT, Site
 from users import accounts
 
 # The happy path
@@ -180,58 +175,6 @@ def test_when_one_message_cannot_be_queued_none_is(monkeypatch: pytest.MonkeyPat
     with pytest.raises(DatabaseError):
         send_mail("s", ["a@example.com", "b@example.com"], "b")
     assert not Mail.objects.exists()
-
-
-# From the shell
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    """With senders in the process itself, for nothing else runs beside it here."""
-    return Site(tmp_path, MAIL_ENGINE="threads", **DEVELOPMENT).migrate()
-
-
-def letters_of(site: Site) -> Iterator[EmailMessage]:
-    for file in (site.folder / "var" / "mailbox").glob("*.eml"):
-        yield message_from_bytes(file.read_bytes(), policy=policy.default)
-
-
-def test_send_mail_is_at_hand_in_the_shell_and_done_when_the_shell_ends(site: Site) -> None:
-    done = site.manage("shell", "-c", "print(send_mail('s', ['a@example.com'], 'b'))")
-    assert done.stdout.splitlines()[-1] == "1", done.stderr
-    assert done.returncode == 0
-    [letter] = letters_of(site)
-    assert (letter["To"], letter["Subject"]) == ("a@example.com", "s")
-
-
-def test_what_the_shell_leaves_to_the_senders_of_the_site_they_send(site: Site) -> None:
-    call = "send_mail('s', ['a@example.com'], 'b')"
-    assert site.manage("shell", "-c", call, MAIL_ENGINE="work").returncode == 0
-    assert list(letters_of(site)) == []
-    assert site.manage("mail", "work", "--once", MAIL_ENGINE="work").returncode == 0
-    assert [letter["To"] for letter in letters_of(site)] == ["a@example.com"]
-
-
-def test_djangos_own_send_mail_works_in_the_shell_too(site: Site) -> None:
-    call = "from django.core import mail; print(mail.send_mail('s', 'b', None, ['a@example.com']))"
-    done = site.manage("shell", "-c", call)
-    assert done.stdout.splitlines()[-1] == "1", done.stderr
-    [letter] = letters_of(site)
-    assert letter["To"] == "a@example.com"
-
-
-def test_a_shell_whose_message_cannot_leave_says_that_it_waits(site: Site) -> None:
-    """And ends all the same; the row stays for the site."""
-    call = (
-        "import threading; "
-        "from mail.queue import delivering; from mail.queue.engines import threads; "
-        "delivering.deliver = lambda pk: threading.Event().wait(); "
-        "threads.drain.__defaults__ = (0.1,); threads.Pool.stop.__defaults__ = (0.1,); "
-        "send_mail('s', ['a@example.com'], 'b')"
-    )
-    done = site.manage("shell", "-c", call)
-    assert "Some mail is still waiting" in done.stderr
-    assert done.returncode == 0
 
 
 # Errors go to ADMINS

@@ -4,7 +4,6 @@ import logging
 import smtplib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from mail.models import Alarm, Mail, State
 from mail.queue import delivering
 from mail.queue.alarms import Alarms, alarms
 from tests.conftest import deliver_all, take
-from tests.elsewhere import DEVELOPMENT, Site
 
 REFUSED = smtplib.SMTPAuthenticationError(535, b"5.7.8 bad password")
 
@@ -194,42 +192,6 @@ def test_of_the_senders_that_ask_in_one_minute_one_gets_the_probe(
         clock.now += timedelta(seconds=59)
         assert not first.take_probe()
         clock.now -= timedelta(seconds=59)
-
-
-def test_of_many_threads_that_ask_at_once_one_gets_the_probe(tmp_path: Path) -> None:
-    """Real threads, with a connection each."""
-    site = Site(tmp_path, **DEVELOPMENT).migrate()
-    assert site.story(MANY_PROBES) == f"{[1] * 20}\n"
-
-
-MANY_PROBES = """
-django.setup()
-from datetime import UTC, datetime, timedelta
-from threading import Barrier, Thread
-from django.db import connections
-from mail.causes import Cause
-from mail.queue.alarms import Alarms
-
-now = datetime(2026, 3, 2, 12, tzinfo=UTC)
-alarms = Alarms(lambda: now)
-alarms.raise_(Cause.LOGIN, "the login was refused")
-barrier, taken = Barrier(6), []
-
-def ask():
-    for minute in range(1, 21):
-        global now
-        if barrier.wait() == 0:
-            now += timedelta(minutes=1)
-        barrier.wait()
-        if alarms.take_probe():
-            taken.append(minute)
-    connections.close_all()
-
-threads = [Thread(target=ask) for _ in range(6)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-print([taken.count(minute) for minute in range(1, 21)])
-"""
 
 
 def test_the_probe_is_not_spent_on_a_message_for_nobody(server: Server) -> None:

@@ -1,11 +1,8 @@
 """Celery as the engine, without a broker: what it is sent, and what if it does not listen."""
 
 import importlib
-import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -302,23 +299,3 @@ def test_an_unknown_engine_is_refused() -> None:
 def test_a_worker_of_a_site_with_another_engine_ends_in_plain_words() -> None:
     with pytest.raises(SystemExit, match="set MAIL_ENGINE to celery"):
         importlib.import_module("cs_web.celery")
-
-
-def python(code: str, **settings: str) -> str:
-    """What a process with these settings prints."""
-    env = {**os.environ, **RIGHT, "DJANGO_SETTINGS_MODULE": "cs_web.settings", **settings}
-    command = [sys.executable, "-c", f"import django, sys; django.setup(); {code}"]
-    return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
-
-
-def test_the_site_is_wired_to_celery_and_imports_it_only_then() -> None:
-    setup = "from django.conf import settings; from mail.queue import engines; "
-    show = f"{setup}engine = engines.named(settings.MAIL_ENGINE); print(type(engine).__name__"
-    imported = "[name for name in ('celery', 'kombu') if name in sys.modules])"
-    assert python(f"{show}, {imported}", MAIL_ENGINE="threads") == "Threads []\n"
-    assert python(f"{show}, engine.app.main)") == "Celery cs_web\n"
-
-
-def test_a_broker_with_tls_must_show_a_certificate() -> None:
-    show = "from cs_web.celery import app; print(app.connection_for_write().ssl)"
-    assert "CERT_REQUIRED" in python(show, CELERY_BROKER_URL="rediss://127.0.0.1:6380/0")

@@ -1,13 +1,11 @@
 """System checks of the mail service: each mistake is reported, with what to do about it."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.checks import Error, Warning
 
 from mail import checks
-from tests.elsewhere import Site
 
 GOOD = {
     "naver": {
@@ -120,29 +118,3 @@ def test_development_may_send_real_mail_with_links_to_itself(reported: Any) -> N
 def test_a_local_server_may_have_the_password_in_the_clear(reported: Any) -> None:
     login = {"EMAIL_HOST_USER": "u", "EMAIL_HOST_PASSWORD": "p"}
     assert reported("smtp", EMAIL_HOST="127.0.0.1", **login) == []
-
-
-LOGIN = {"EMAIL_HOST_USER": "cs-office", "EMAIL_HOST_PASSWORD": "app password"}
-SENDER = {"DEFAULT_FROM_EMAIL": "noreply@cs.example.ac.kr"}
-
-
-@pytest.mark.parametrize(
-    "configuration",
-    [
-        {"EMAIL_SERVICE": "naver", **LOGIN},
-        {"EMAIL_SERVICE": "gmail", **LOGIN},
-        {
-            "EMAIL_SERVICE": "smtp",
-            "EMAIL_HOST": "smtp.example.ac.kr",
-            "EMAIL_REPLY_TO": "컴공 <office@cs.example.ac.kr>",
-            **SENDER,
-        },
-    ],
-    ids=lambda configuration: configuration["EMAIL_SERVICE"],
-)
-def test_check_deploy_is_silent_in_production(tmp_path: Path, configuration: Any) -> None:
-    """With SES, test_settings asks."""
-    site = Site(tmp_path, SITE_URL="https://cs.example.ac.kr", **configuration)
-    done = site.manage("check", "--deploy", "--fail-level", "WARNING")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "System check identified no issues (0 silenced).\n"

@@ -3,7 +3,6 @@
 import smtplib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +20,6 @@ from mail.queue import delivering, posting
 from mail.queue.letters import Decide, Letter, Outcome, Writer, letters
 from mail.transport import connection
 from tests.conftest import take
-from tests.elsewhere import DEVELOPMENT, Site
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 USEFUL_FOR = timedelta(hours=2)
@@ -149,43 +147,6 @@ def test_a_sender_that_slept_past_its_lease_overwrites_nothing(
     assert finish(sleeper) is False
     assert Mail.objects.filter(pk=mail.pk).values().get() == before
     assert other.mark_sent("0100") is True
-
-
-def test_many_senders_at_once_send_each_message_once(tmp_path: Path) -> None:
-    """Real threads and a real file, with the settings that the site has for it."""
-    site = Site(tmp_path, **DEVELOPMENT).migrate()
-    assert site.story(MANY_SENDERS) == "24\n"
-    assert len(list((site.folder / "var" / "mailbox").glob("*.eml"))) == 24
-
-
-MANY_SENDERS = """
-django.setup()
-from datetime import timedelta
-from threading import Thread
-from django.conf import settings
-from django.core.mail import EmailMultiAlternatives
-from django.db import connections
-from mail.models import Mail, Priority
-from mail.queue import delivering, posting
-from mail.queue.letters import letter
-
-@letter(useful_for=timedelta(hours=1), priority=Priority.NOTICE)
-def note(mail):
-    return lambda: EmailMultiAlternatives("note", "note", to=[mail.address])
-
-settings.MAIL_ENGINE = "work"  # no sender but these
-pks = [posting.post("note", address=f"{n}@example.com").pk for n in range(24)]
-
-def send():
-    for pk in pks:
-        delivering.deliver(pk)
-    connections.close_all()
-
-threads = [Thread(target=send) for _ in range(6)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-print(Mail.objects.filter(state="sent", attempts=1).count())
-"""
 
 
 # What failures mean for the row

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,12 +11,11 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from mail.causes import Cause
-from mail.models import LEASE, Mail, State
+from mail.models import LEASE, Mail
 from mail.queue import delivering, leases, posting
 from mail.queue.leases import Leases
 from mail.queue.letters import letters
 from tests.conftest import take
-from tests.elsewhere import DEVELOPMENT, Site
 
 SECONDS = 60  # after which something has hung
 
@@ -179,49 +177,3 @@ def test_a_renewal_that_fails_ends_nothing(
     monkeypatch.setattr(leases.databases, "close_all", away)
     ours.renew_step(Mail(letter="note"))
     assert "could not be renewed" in caplog.text
-
-
-def test_a_message_that_takes_longer_than_a_lease_is_sent_once(tmp_path: Path) -> None:
-    """Real threads and a real file: one sends for two leases and a half, the other wants it."""
-    site = Site(tmp_path, **DEVELOPMENT).migrate()
-    assert site.story(SLOW) == f"{State.SENT} 1 times\n"
-
-
-SLOW = """
-django.setup()
-import threading, time
-from django.conf import settings
-from django.utils import timezone
-from mail import send_mail
-from mail.models import LEASE, Mail
-from mail.queue import delivering, leases
-from mail.transport import connection
-
-settings.MAIL_ENGINE = "work"  # no sender but these
-leases.RENEW_EVERY = leases.RENEW_FROM = 0.1
-times, done = [], threading.Event()
-
-def send_slowly(message, still_wanted):
-    global now
-    times.append(1)
-    for _ in range(5):
-        now += LEASE / 2
-        while Mail.objects.get().due < now + LEASE:  # until it is renewed
-            time.sleep(0.05)
-    return True
-
-def send():
-    delivering.deliver(mail.pk)
-    done.set()
-
-connection.send = send_slowly
-send_mail("s", ["a@example.com"], "b")
-mail = Mail.objects.get()
-now = timezone.now()
-timezone.now = lambda: now  # it stands still, but for the sender's own steps
-threading.Thread(target=send).start()
-while not done.wait(0.05):
-    if times:
-        delivering.deliver(mail.pk)
-print(Mail.objects.get().state, len(times), "times")
-"""

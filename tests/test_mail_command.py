@@ -13,7 +13,6 @@ from django.core.management import CommandError, call_command
 
 from mail.desk.trial import sample_names
 from mail.queue.letters import samples
-from tests.elsewhere import Site
 from tests.servers import LOGIN, PASSWORD, SmtpServer, TlsSmtpServer, free_port
 from users.models import User
 
@@ -235,40 +234,6 @@ def test_a_refused_message_ends_with_what_to_do(
     assert f"register ({smtp_settings.LANGUAGE_CODE}) failed" in said
     assert answer in said
     assert wanted in said
-
-
-# test, by another service than the configured one
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Site:
-    """A copy of the site, with no secrets.json but what is given."""
-    return Site(tmp_path, EMAIL_SERVICE="console")
-
-
-def test_another_service_says_what_it_lacks(elsewhere: Site) -> None:
-    done = elsewhere.manage("mail", "test", ADDRESS, "--service", "naver")
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    for name in ("EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD"):
-        assert f"{name}: is missing: EMAIL_SERVICE naver signs in with it." in done.stderr
-
-
-def test_another_service_is_used_this_once(elsewhere: Site) -> None:
-    server = SmtpServer().up()
-    done = elsewhere.manage(
-        *("mail", "test", ADDRESS, "--service", "smtp", "--letter", "password_change"),
-        *("--language", "en"),
-        EMAIL_HOST="127.0.0.1",
-        EMAIL_PORT=str(server.port),
-        EMAIL_USE_TLS="false",
-        DEFAULT_FROM_EMAIL="noreply@cs.example.ac.kr",
-    )
-    server.down()
-    assert done.returncode == 0, done.stderr
-    assert f"127.0.0.1:{server.port}" in done.stdout
-    [letter] = server.letters
-    assert (letter.to, letter.subject) == (ADDRESS, "hong-gildong, your password was changed")
 
 
 # status --check

@@ -3,7 +3,6 @@
 import io
 import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from mail.queue import posting
 from mail.queue.alarms import alarms
 from mail.queue.engines import work
 from tests.conftest import deliver_all, take
-from tests.elsewhere import DEVELOPMENT, Site
 from tests.test_mail_command import ADDRESS, mail
 from users import accounts
 from users.models import User
@@ -333,10 +331,3 @@ def test_work_runs_the_engine(monkeypatch: Any) -> None:
 def test_work_without_a_sender_is_refused(number: str) -> None:
     with pytest.raises(CommandError, match="it takes one or more"):
         mail("work", f"--threads={number}")
-
-
-def test_work_that_cannot_see_what_is_due_says_so(tmp_path: Path) -> None:
-    site = Site(tmp_path, **DEVELOPMENT)
-    assert site.manage("mail", "work", "--once").returncode == 1, "there are no tables"
-    site.migrate()
-    assert site.manage("mail", "work", "--once").returncode == 0, "there is nothing to do"

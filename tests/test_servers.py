@@ -1,12 +1,6 @@
-"""How servers load the site: a wrong configuration ends them, a strange Content-Type does not."""
+"""How servers hand a request over: a strange Content-Type is no error."""
 
-import re
-import subprocess
-import sys
-import threading
-import urllib.request
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -19,101 +13,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from cs_web import asgi, wsgi
-from tests.elsewhere import DEVELOPMENT, SECONDS, Site
-
-GUNICORN = ("-m", "gunicorn", "cs_web.wsgi", "--no-control-socket", "--bind", "127.0.0.1:0")
-CELERY = {"MAIL_ENGINE": "celery", "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
-WRONG = {"SECRET_KEY": "", "EMAIL_SERVICE": ""}
-
-# A wrong configuration
-
-
-def assert_ended_with_words_only(done: subprocess.CompletedProcess[str]) -> None:
-    said = done.stdout + done.stderr
-    assert done.returncode > 0, said
-    for name in WRONG:
-        assert said.count(f"\n  {name}: is missing") == 1, said
-    assert "Traceback" not in said
-
-
-@pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["", "preload"])
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_wrong_configuration_ends_gunicorn(
-    workers: str, preload: list[str], tmp_path: Path
-) -> None:
-    done = Site(tmp_path).python(*GUNICORN, "--workers", workers, *preload, **WRONG)
-    assert_ended_with_words_only(done)
-    assert "Listening at" not in done.stderr, "visitors would wait at a port where nobody answers"
-
-
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("by", ["chdir", "environment"])
-def test_a_wrong_configuration_ends_gunicorn_started_in_another_folder(
-    by: str, workers: str, tmp_path: Path
-) -> None:
-    """There it does not read our gunicorn.conf.py."""
-    site = Site(tmp_path)
-    arguments = ["--chdir", str(site.folder)] if by == "chdir" else []
-    variables = {"PYTHONPATH": str(site.folder)} if by == "environment" else {}
-    command = [*GUNICORN, "--workers", workers, *arguments]
-    done = site.python(*command, cwd=tmp_path, **variables, **WRONG)
-    assert_ended_with_words_only(done)
-
-
-# As `uvicorn --workers 2` starts its workers. It stops when one of them ends with 3, and only then.
-SPAWN = """
-import importlib, multiprocessing
-
-spawn = multiprocessing.get_context("spawn")
-workers = [spawn.Process(target=importlib.import_module, args=["cs_web.asgi"]) for _ in range(2)]
-for worker in workers:
-    worker.start()
-for worker in workers:
-    worker.join()
-print(sorted(worker.exitcode for worker in workers))
-raise SystemExit(3)
-"""
-
-
-def test_a_wrong_configuration_ends_workers_of_asgi(tmp_path: Path) -> None:
-    done = Site(tmp_path).python("-c", SPAWN, **WRONG)
-    assert_ended_with_words_only(done)
-    assert done.stdout == "[1, 3]\n"
-
-
-@pytest.mark.parametrize("what", ["worker", "beat"])
-def test_a_wrong_configuration_ends_celery(what: str, tmp_path: Path) -> None:
-    done = Site(tmp_path, **CELERY).python("-m", "celery", "-A", "cs_web", what, **WRONG)
-    assert_ended_with_words_only(done)
-
-
-def test_with_a_right_configuration_gunicorn_serves(tmp_path: Path) -> None:
-    site = Site(tmp_path, **DEVELOPMENT).migrate()
-    server = subprocess.Popen(
-        [sys.executable, *GUNICORN, "--workers", "2"],
-        cwd=site.folder,
-        env=site.environment,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stderr
-    too_late = threading.Timer(SECONDS, server.kill)
-    too_late.start()
-    with server:
-        try:
-            log = server.stderr.readline()
-            while not (listening := re.search(r"Listening at: (http://\S+)", log)):
-                log += (line := server.stderr.readline())
-                assert line, f"the server did not start:\n{log}"
-            with urllib.request.urlopen(f"{listening[1]}/users/login/") as page:
-                assert page.status == 200
-        finally:
-            server.terminate()
-            log += server.stderr.read()
-            too_late.cancel()
-    assert server.returncode == 0, log
-
+from tests.elsewhere import SECONDS
 
 # A Content-Type with an encoding, by the servers' own way in: Django's test clients have another
 

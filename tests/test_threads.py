@@ -6,7 +6,6 @@ And the one without a web server, which has the same senders.
 import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -20,7 +19,6 @@ from mail.queue.engines import threads, work
 from mail.queue.engines.threads import Pool, Threads
 from mail.transport import connection
 from tests.conftest import take
-from tests.elsewhere import DEVELOPMENT, Site
 from tests.servers import wait_for
 
 SECONDS = 60  # after which something has hung
@@ -460,94 +458,3 @@ def test_work_that_was_paused_and_continued_goes_on(
     monkeypatch.setattr(Pool, "start", lambda *_, **__: None)
     assert work.run(threads=1) == 0
     assert bool(answers) is stops
-
-
-# Processes
-
-
-def test_no_thread_exists_before_the_first_request(tmp_path: Path) -> None:
-    """A server that loads the site and then forks would deadlock its workers in SQLite."""
-    site = Site(tmp_path, MAIL_ENGINE="threads", MAIL_THREADS="2", **DEVELOPMENT).migrate()
-    assert site.story(LATE).splitlines() == [
-        "imported: MainThread",
-        "requested: MainThread mail-sender-0 mail-sender-1 mail-sweeper",
-    ]
-
-
-LATE = """
-import threading
-
-def show(when):
-    print(f"{when}:", *sorted(thread.name for thread in threading.enumerate()))
-
-import cs_web.wsgi
-from django.test import Client
-show("imported")
-assert Client(headers={"host": "127.0.0.1"}).get("/users/login/").status_code == 200
-show("requested")
-"""
-
-
-def test_a_forked_process_starts_threads_of_its_own(tmp_path: Path) -> None:
-    assert Site(tmp_path, **DEVELOPMENT).migrate().story(FORK).splitlines() == [
-        "child begins with 0",
-        "child ran its job",
-        "child went with 0",
-        "parent still works",
-    ]
-
-
-FORK = """
-django.setup()
-import os, sys, threading
-from mail.queue import delivering
-from mail.queue.engines import threads
-
-delivering.overdue = list  # what SQLite's own locks do in a fork is not the pool's doing
-
-delivering.deliver = lambda job: job()
-
-def works():
-    done = threading.Event()
-    threads._pool.put(done.set)
-    return done.wait(30)
-
-assert works()
-with threads._pool.jobs.mutex:  # the worst moment: a lock is held that nobody will ever release
-    child = os.fork()
-if not child:
-    print("child begins with", len(threads._pool.threads))
-    print("child ran its job" if works() else "child hangs")
-    sys.stdout.flush()
-    threads._pool.stop()
-    os._exit(0)
-print("child went with", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-print("parent still works" if works() else "parent hangs")
-"""
-
-
-def test_a_process_ends_at_once_and_leaves_its_messages_to_the_next(tmp_path: Path) -> None:
-    """Neither lost nor waited for: what was not begun is a row that the next process sweeps."""
-    site = Site(tmp_path, **DEVELOPMENT).migrate()
-    assert site.story(LEAVE) == "posted\n"
-    assert site.story(TAKE_UP) == "sent\n"
-
-
-LEAVE = """
-django.setup()
-from mail import send_mail
-from mail.queue.engines.threads import Threads
-Threads.hint = lambda *_: None  # lost, with the process
-assert send_mail("s", ["alice@example.com"], "b") == 1
-print("posted")
-"""
-
-TAKE_UP = """
-django.setup()
-from mail.models import Mail
-from mail.queue.engines import threads
-assert threads._pool.sweep_step() == 1
-threads._pool.start()
-assert threads.drain(30)
-print(Mail.objects.get().state)
-"""

@@ -59,7 +59,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for module in modules:
             ours = [item for item in items if item.path == HERE / f"{module}.py"]
             hands[number % workers] += sorted(ours, key=lambda item: item.name != LONGEST)
-    rest = [item for item in items if item.path.parent != HERE]
+    dealt = {item for hand in hands for item in hand}
+    rest = [item for item in items if item not in dealt]
     left = len(items)
     items.clear()
     for number, hand in enumerate(hands):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.servers import SmtpServer
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 # Nothing of ours: no SITE_URL, no MAIL_ENGINE, no EMAIL_SERVICE, no user model.
 SETTINGS = """

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.elsewhere import PRODUCTION, Site
 
 # Answers to a few requests, without a database and without the manifest of static files.
@@ -61,7 +63,7 @@ def test_a_wrong_file_stops_the_start_with_words_only(tmp_path: Path) -> None:
 
 
 def test_a_production_configuration_passes_djangos_own_checks(tmp_path: Path) -> None:
-    """With SES; test_checks asks with the other services."""
+    """With SES; below, with the other services."""
     done = Site(tmp_path, **PRODUCTION).manage("check", "--deploy")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "System check identified no issues (0 silenced).\n"
@@ -89,3 +91,66 @@ def test_behind_a_trusted_proxy_its_word_about_https_counts(tmp_path: Path) -> N
     assert cookie["secure"]
     assert (cookie["path"], cookie["domain"]) == ("/", ""), "or a browser refuses the name"
     assert seen["mailbox"]["status"] == 404
+
+
+LOGIN = {"EMAIL_HOST_USER": "cs-office", "EMAIL_HOST_PASSWORD": "app password"}
+
+
+SENDER = {"DEFAULT_FROM_EMAIL": "noreply@cs.example.ac.kr"}
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        {"EMAIL_SERVICE": "naver", **LOGIN},
+        {"EMAIL_SERVICE": "gmail", **LOGIN},
+        {
+            "EMAIL_SERVICE": "smtp",
+            "EMAIL_HOST": "smtp.example.ac.kr",
+            "EMAIL_REPLY_TO": "컴공 <office@cs.example.ac.kr>",
+            **SENDER,
+        },
+    ],
+    ids=lambda configuration: configuration["EMAIL_SERVICE"],
+)
+def test_check_deploy_is_silent_in_production(tmp_path: Path, configuration: Any) -> None:
+    """With SES, see above."""
+    site = Site(tmp_path, SITE_URL="https://cs.example.ac.kr", **configuration)
+    done = site.manage("check", "--deploy", "--fail-level", "WARNING")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "System check identified no issues (0 silenced).\n"
+
+
+CELERY = {
+    **PRODUCTION,
+    "MAIL_ENGINE": "celery",
+    "CELERY_BROKER_URL": "amqp://cs_web:tr0ub4dor@127.0.0.1:5672/cs_web",
+}
+
+
+ENGINE = """
+import sys
+django.setup()
+from django.conf import settings
+from mail.queue import engines
+engine = engines.named(settings.MAIL_ENGINE)
+imported = [name for name in ("celery", "kombu") if name in sys.modules]
+"""
+
+
+def test_the_site_is_wired_to_celery_and_imports_it_only_then(tmp_path: Path) -> None:
+    engine = "django.setup(); from django.conf import settings; from mail.queue import engines; "
+    engine += (
+        "engine = engines.named(settings.MAIL_ENGINE); import sys; print(type(engine).__name__"
+    )
+    imported = "[name for name in ('celery', 'kombu') if name in sys.modules])"
+    site = Site(tmp_path, **CELERY)
+    assert site.story(f"{engine}, engine.app.main)") == "Celery cs_web\n"
+    site.environment["MAIL_ENGINE"] = "threads"
+    assert site.story(f"{engine}, {imported}") == "Threads []\n"
+
+
+def test_a_broker_with_tls_must_show_a_certificate(tmp_path: Path) -> None:
+    show = "django.setup(); from cs_web.celery import app; print(app.connection_for_write().ssl)"
+    site = Site(tmp_path, **{**CELERY, "CELERY_BROKER_URL": "rediss://127.0.0.1:6380/0"})
+    assert "CERT_REQUIRED" in site.story(show)
