@@ -24,6 +24,8 @@ def main() -> int:
     env.compile_messages()
     env.say("4/4 Tests")
     arguments = sys.argv[1:]
+    # Hundreds of processes would each compile the site anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [env.PYTHON, "-m", "pytest", *side_by_side(arguments), *arguments]
     return subprocess.run(command, cwd=env.ROOT).returncode
 

@@ -1,5 +1,6 @@
 """The cast and the stage. Alice is active, Bob is waiting, Dora is disabled, Mallory attacks."""
 
+import gc
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -38,6 +39,12 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Any:
     with django_db_blocker.unblock():
         problems = statements.problems()
     assert not problems, "\n".join([f"{len(problems)} read all of what grows:", *problems])
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -119,11 +119,11 @@ def test_only_post_changes_anything(alice: User, bob: User, method: str, who: st
         else:
             response = getattr(browser, method)(path)
         assert response.status_code in (200, 302, 403, 404, 405), path
-        assert database() == before, path
         if method in ("patch", "delete", "trace") and response.status_code not in (302, 404):
             assert response.status_code == 405, path
         if method == "trace":
             assert "sessionid" not in response.text
+    assert database() == before
     assert is_signed_in(browser) == who.startswith("alice")
 
 
@@ -143,8 +143,8 @@ def test_a_form_from_another_site_is_refused(alice: User, bob: User, who: str) -
         response = browser.post(path, typed)
         assert response.status_code == 403, path
         assert "Please send the form again" in response.text
-        forged = browser.post(path, typed | {"csrfmiddlewaretoken": "x" * 64})
-        assert forged.status_code == 403, path
+    forged = browser.post(path, typed | {"csrfmiddlewaretoken": "x" * 64})
+    assert forged.status_code == 403
     assert database() == before
     assert is_signed_in(browser) == who.startswith("alice")
 

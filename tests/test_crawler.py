@@ -18,7 +18,7 @@ from tests.conftest import PASSWORD
 from tests.crawler import TOPIC, Crawler, Stage, stage
 from users.models import User
 
-REQUESTS = int(os.environ.get("CRAWLER_REQUESTS", "2000"))
+REQUESTS = int(os.environ.get("CRAWLER_REQUESTS", "500"))
 SEED = int(os.environ.get("CRAWLER_SEED", "7"))
 
 
