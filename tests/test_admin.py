@@ -247,20 +247,21 @@ def test_a_visitor_and_a_plain_member_do_not_get_in(browser: Client, alice: User
 
 MOMENT = "2026-11-20+00:00:00%2B09:00"
 
+QUERIES_OF_NO_FILTER = [
+    "level__regex=(", "level__iregex=[", "name__contains=x", "args__contains=", "password=x",
+    "mails__error__contains=x", "created_at__year__gt=1", "created_at__gte=x", "level=%00",
+    "q=%00", "user_permissions__codename__regex=(",
+]  # fmt: skip
 
-@pytest.mark.parametrize(
-    "query",
-    ["level__regex=(", "level__iregex=[", "name__contains=x", "args__contains=", "password=x",
-     "mails__error__contains=x", "created_at__year__gt=1", "created_at__gte=x", "level=%00",
-     "q=%00", "user_permissions__codename__regex=("],
-)  # fmt: skip
+
 @pytest.mark.parametrize("model", ["users/user", "mail/mail", "mail/suppression", "mail/report"])
 def test_a_list_is_asked_only_what_its_own_filters_ask(
-    browser: Client, db: None, model: str, query: str
+    browser: Client, db: None, model: str
 ) -> None:
     """An expression that is none, or a NUL, was a 500 for whoever typed it into the URL."""
     browser.force_login(User.objects.create_superuser("root", "root@example.com", PASSWORD))
-    assert browser.get(f"/admin/{model}/?{query}").status_code == 400
+    for query in QUERIES_OF_NO_FILTER:
+        assert browser.get(f"/admin/{model}/?{query}").status_code == 400, query
 
 
 @pytest.mark.parametrize(
@@ -282,18 +283,20 @@ def test_the_filters_of_the_lists_still_work(
         assert browser.get(f"/admin/{model}/?{query}").status_code == 200, query
 
 
-@pytest.mark.parametrize(
-    "query",
-    ["created_at__gte=99999999999999999999", "created_at__lt=x",
-     "created_at__gte=9999-12-31+23:59:59-12:00", "created_at__gte=0001-01-01+00:00:00%2B12:00",
-     "created_at__gte=2026-11-20", "p=older+9999-12-31T23:59:59-12:00+x",
-     "p=99999999999999999999", "p=-1", "p=x", "p=older", "p=newer+2026-11-20+x", "p=older+x+x",
-     "p=older+0001-01-01T00:00:00%2B00:00+x", "p=older+2026-11-20+00000000000000000000000000000000",
- "o=99.x.-7", "is_staff__exact=x", "e=1", "all=x"],
-)  # fmt: skip
-def test_a_value_that_makes_no_sense_is_no_500(browser: Client, db: None, query: str) -> None:
+VALUES_WITHOUT_SENSE = [
+    "created_at__gte=99999999999999999999", "created_at__lt=x",
+    "created_at__gte=9999-12-31+23:59:59-12:00", "created_at__gte=0001-01-01+00:00:00%2B12:00",
+    "created_at__gte=2026-11-20", "p=older+9999-12-31T23:59:59-12:00+x",
+    "p=99999999999999999999", "p=-1", "p=x", "p=older", "p=newer+2026-11-20+x", "p=older+x+x",
+    "p=older+0001-01-01T00:00:00%2B00:00+x", "p=older+2026-11-20+00000000000000000000000000000000",
+    "o=99.x.-7", "is_staff__exact=x", "e=1", "all=x",
+]  # fmt: skip
+
+
+def test_a_value_that_makes_no_sense_is_no_500(browser: Client, db: None) -> None:
     browser.force_login(User.objects.create_superuser("root", "root@example.com", PASSWORD))
-    assert browser.get(f"/admin/users/user/?{query}").status_code < 500
+    for query in VALUES_WITHOUT_SENSE:
+        assert browser.get(f"/admin/users/user/?{query}").status_code < 500, query
 
 
 @pytest.mark.parametrize("chosen", ["x", "\0", ""])
