@@ -101,7 +101,7 @@ class RememberingController(Controller):
         return self.connections[-1]
 
     def stop(self, no_assert: bool = False) -> None:
-        asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result(PATIENCE)
         super().stop(no_assert)
 
     async def _hang_up(self) -> None:

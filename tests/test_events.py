@@ -22,6 +22,7 @@ from mail.desk import operations
 from mail.models import Mail, State, Suppression
 from mail.urls import events
 from tests.conftest import deliver_all
+from tests.elsewhere import SECONDS
 from users import accounts
 from users.models import User
 
@@ -76,7 +77,7 @@ def post(live_server: Any, amazon: rsa.RSAPrivateKey) -> Iterator[Callable[..., 
 def raw(live_server: Any, body: bytes) -> int:
     request = Request(f"{live_server.url}/mail/events/", body, {"Content-Type": "text/plain"})
     try:
-        with urlopen(request, timeout=5) as answer:
+        with urlopen(request, timeout=SECONDS) as answer:
             return int(answer.status)
     except HTTPError as error:
         error.close()

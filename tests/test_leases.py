@@ -16,8 +16,7 @@ from mail.queue import delivering, leases, posting
 from mail.queue.leases import Leases
 from mail.queue.letters import letters
 from tests.conftest import take
-
-SECONDS = 60  # after which something has hung
+from tests.elsewhere import SECONDS
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def smtp_settings(settings: Any) -> Any:
     settings.EMAIL_BACKEND = "mail.transport.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
     settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
-    settings.EMAIL_TIMEOUT = 5
+    settings.EMAIL_TIMEOUT = 60
     settings.DEFAULT_FROM_EMAIL = "컴퓨터공학부 <noreply@cs.example.ac.kr>"
     settings.SITE_URL = "https://cs.example.ac.kr"
     return settings

@@ -17,8 +17,8 @@ from django.core.mail import EmailMessage
 
 from mail.transport import connection
 from mail.transport.smtp import EmailBackend, Pipelining
+from tests.elsewhere import SECONDS
 
-SECONDS = 60  # after which something has hung
 HANG_UP = "hang up"
 CRLF = "\r\n"
 BREAK = "<>\r\nDATA"  # one that gets past smtplib.quoteaddr()

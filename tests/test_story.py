@@ -74,7 +74,7 @@ def smtp(settings: Any) -> Iterator[SmtpServer]:
     settings.EMAIL_SERVICE = "smtp"
     settings.EMAIL_BACKEND = "mail.transport.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
-    settings.EMAIL_USE_TLS, settings.EMAIL_TIMEOUT = False, 5
+    settings.EMAIL_USE_TLS, settings.EMAIL_TIMEOUT = False, 60
     yield server
     server.down()
 

@@ -19,9 +19,8 @@ from mail.queue.engines import threads, work
 from mail.queue.engines.threads import Pool, Threads
 from mail.transport import connection
 from tests.conftest import take
+from tests.elsewhere import SECONDS
 from tests.servers import wait_for
-
-SECONDS = 60  # after which something has hung
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from django.utils import timezone  # noqa: E402
 
 from mail import api  # noqa: E402
 from mail.models import Mail, Suppression  # noqa: E402
-from tests.servers import wait_for  # noqa: E402
+from tests.servers import PATIENCE, wait_for  # noqa: E402
 from users import accounts, guard  # noqa: E402
 from users.models import FailedSignIn, Tally, User  # noqa: E402
 
@@ -41,7 +41,7 @@ def at_once(*verbs: Callable[[], Any]) -> str:
     barrier, done = Barrier(len(verbs)), ["ok"] * len(verbs)
 
     def work(number: int) -> None:
-        barrier.wait(10)
+        barrier.wait(PATIENCE)
         try:
             verbs[number]()
         except Exception as error:
@@ -53,7 +53,7 @@ def at_once(*verbs: Callable[[], Any]) -> str:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     return "+".join(sorted(done))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cs_web.senders import Senders
 from tests.elsewhere import PRODUCTION, Site
-from tests.servers import wait_for
+from tests.servers import PATIENCE, wait_for
 
 # Says when it is there, and waits for SIGTERM as `mail work` does.
 ANSWERING = """
@@ -77,7 +77,7 @@ def test_they_are_asked_to_stop_and_finish_what_they_do(
     senders.stop()
     assert (tmp_path / "ended").exists()
     assert not alive(pid)
-    senders.watcher.join(10)
+    senders.watcher.join(PATIENCE)
     assert not senders.watcher.is_alive()
     assert len(pids(tmp_path)) == 1, "none is started after that"
 
@@ -102,7 +102,7 @@ def test_who_does_not_stop_is_killed(senders_of: Callable[..., Senders], tmp_pat
     senders = senders_of(deaf).start()
     [pid] = wait_for(lambda: pids(tmp_path), "them")
     senders.stop(within=0.1)
-    senders.watcher.join(10)
+    senders.watcher.join(PATIENCE)
     assert not alive(pid)
 
 
@@ -119,7 +119,7 @@ def test_a_program_that_is_not_there_stops_no_site(caplog: pytest.LogCaptureFixt
     senders = Senders("/nowhere/python", pause=0.01).start()
     wait_for(lambda: "cannot be started" in caplog.text, "the log says so")
     senders.stop()
-    senders.watcher.join(10)
+    senders.watcher.join(PATIENCE)
     assert not senders.watcher.is_alive()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import SmtpServer
+from tests.servers import PATIENCE, SmtpServer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,7 +22,7 @@ USE_TZ = True
 DEFAULT_FROM_EMAIL = "office@example.com"
 EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
 EMAIL_HOST = "127.0.0.1"
-EMAIL_TIMEOUT = 5
+EMAIL_TIMEOUT = 60
 EMAIL_PORT = {port}
 """
 SEND = """
@@ -32,7 +32,7 @@ django.setup()
 from mail import send_mail
 from mail.api import Mail, drain
 print(send_mail("Hello", ["kim@example.com"], "text"))
-assert drain(20), "it has left"
+assert drain(180), "it has left"
 print(Mail.objects.get().state)
 print(sorted({name.split(".")[0] for name in sys.modules}))
 """
@@ -57,7 +57,7 @@ class Project:
             env={"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "alone"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -170,7 +170,7 @@ delivering.deliver = lambda job: job()
 def works():
     done = threading.Event()
     threads._pool.put(done.set)
-    return done.wait(30)
+    return done.wait(180)
 
 assert works()
 with threads._pool.jobs.mutex:  # the worst moment: a lock is held that nobody will ever release
@@ -209,6 +209,6 @@ from mail.models import Mail
 from mail.queue.engines import threads
 assert threads._pool.sweep_step() == 1
 threads._pool.start()
-assert threads.drain(30)
+assert threads.drain(180)
 print(Mail.objects.get().state)
 """
