@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
+from cs_web.proxies import watch
 from mail.models import Mail, Suppression
 from mail.queue import delivering
 from mail.queue.alarms import alarms
@@ -49,12 +50,13 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_kept_connection() -> Any:
-    """Neither a kept connection, a belief about an alarm nor a count reaches the next test."""
+    """No kept connection, no count and no belief (alarm, proxy) reaches the next test."""
     yield
     connection.close()
     alarms.forget()
     refusals.forget()
     cache.clear()
+    watch.trouble = ""
 
 
 @pytest.fixture(autouse=True)

@@ -96,6 +96,14 @@ def test_imports_go_one_way(package: str) -> None:
     assert not wrong
 
 
+def test_unit_tests_start_nothing_of_e2e() -> None:
+    """`--ignore=tests/e2e` leaves out what takes long."""
+    unit_tests = (ROOT / "tests").glob("*.py")
+    names = {name for file in unit_tests for _, name in imports_in(file.read_text())}
+    assert "tests.conftest.PASSWORD" in names
+    assert not [name for name in names if name.startswith("tests.e2e")]
+
+
 def past_the_face(source: str) -> list[str]:
     """What a file outside of mail names of it that is not for others to name."""
 

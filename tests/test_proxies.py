@@ -1,7 +1,6 @@
 """Proxies: what a header says counts only from those that we trust, and a forgotten one shows."""
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,13 +9,6 @@ from django.test import Client
 from cs_web.proxies import watch
 
 FORWARDED = {"x-forwarded-for": "203.0.113.7"}
-
-
-@pytest.fixture(autouse=True)
-def _nothing_seen() -> Iterator[None]:
-    watch.trouble = ""
-    yield
-    watch.trouble = ""
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
