@@ -37,8 +37,9 @@ POLICY = "; ".join(
 SESSION_KEY = re.compile("[a-z0-9]{32}")
 
 
-def answer_probes(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
-    """/healthz, before everything else: probes use internal names, without https or a session.
+def front_door(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
+    """The outermost. /healthz comes before everything else: probes use internal names, without
+    https or a session. Every response has a Content-Security-Policy, its view's own or the site's.
 
     And from here on somebody waits, so for no database as long as a sender of mail may. (The page
     about one that is in trouble is in cs_web.outage.)
@@ -47,18 +48,10 @@ def answer_probes(get_response: Callable[[HttpRequest], HttpResponse]) -> Callab
     def middleware(request: HttpRequest) -> HttpResponse:
         before = patience.set(VISITOR)
         try:
-            return healthz(request) if request.path_info == "/healthz" else get_response(request)
+            probes = request.path_info == "/healthz"
+            response = healthz(request) if probes else get_response(request)
         finally:
             patience.reset(before)
-
-    return middleware
-
-
-def page_policy(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable:
-    """Content-Security-Policy on every response, unless the view has set its own."""
-
-    def middleware(request: HttpRequest) -> HttpResponse:
-        response = get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
 

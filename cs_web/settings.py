@@ -51,8 +51,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "cs_web.middleware.answer_probes",
-    "cs_web.middleware.page_policy",
+    "cs_web.middleware.front_door",
     "cs_web.middleware.read_plainly",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

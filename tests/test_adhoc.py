@@ -71,7 +71,7 @@ def test_a_body_is_kept_only_until_the_message_is_sent() -> None:
 def test_a_body_that_will_never_be_sent_is_not_kept_either(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection, "send", lambda message: False)  # accepted, and not sent
+    monkeypatch.setattr(connection, "send", lambda *_: False)  # accepted, and not sent
     send_mail("s", ["a@example.com", "b@example.com"], "confidential")
     first, second = Mail.objects.order_by("pk")
     delivering.deliver(first.pk)
@@ -84,7 +84,7 @@ def test_a_body_that_will_never_be_sent_is_not_kept_either(
 def test_a_body_of_one_that_failed_is_kept_to_be_sent_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(message: Any) -> bool:
+    def refuse(*_: Any) -> bool:
         raise smtplib.SMTPDataError(550, b"spam")
 
     monkeypatch.setattr(connection, "send", refuse)

@@ -85,7 +85,7 @@ def test_what_wrong_passwords_cost() -> None:
         f"with the network, kept for {days(guard.KEPT_FOR)} days",
         f"{NOTICES} a day from one network",
     )
-    assert [guard._wait(n, guard.PER_NAME) for n in (10, 11, 12, 19)] == [0, 2, 4, 60]
+    assert guard.WAITS == (2, 4, 8, 16, 32, 60)
     assert (hashing.PATIENCE, hashing.PATIENCE_OF_THE_PROVEN, hashing.QUEUE) == (0.5, 5.0, 1)
     assert timedelta(hours=1) == guard.WINDOW
 

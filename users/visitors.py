@@ -49,21 +49,15 @@ def limited(view: View) -> View:
 
     @functools.wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.method == "POST" and _are_too_many(request):
-            return _too_many(request)
+        if request.method == "POST":
+            # A customer of many networks may send more than one network, but not from each as much.
+            # What is too many for a network is not counted for its neighbours.
+            most, found = settings.FORMS_PER_NETWORK_LIMIT, networks(request) or [UNKNOWN]
+            if any(_count(one) > most * 2**wider for wider, one in enumerate(found)):
+                return _too_many(request)
         return view(request, *args, **kwargs)
 
     return wrapper
-
-
-def _are_too_many(request: HttpRequest) -> bool:
-    """A customer of many networks may send more than one network, but not from each as much.
-
-    What is too many for a network is not counted for its neighbours.
-    """
-    each = settings.FORMS_PER_NETWORK_LIMIT
-    found = enumerate(networks(request) or [UNKNOWN])
-    return any(_count(network) > each * 2**wider for wider, network in found)
 
 
 def _count(network: str) -> int:
@@ -225,7 +219,8 @@ def times_asked(request: HttpRequest) -> list[datetime]:
 
 def is_claim_of(request: HttpRequest, person: User) -> bool:
     """Whether this browser has made this claim, of which it shows a link that works."""
-    return bool(request.session.get(CLAIM) == str(person.pk))
+    is_its_own = request.session.get(CLAIM) == str(person.pk)
+    return is_its_own and not person.claim_is_expired
 
 
 def claim_of(request: HttpRequest, *, include_expired: bool = False) -> User | None:
