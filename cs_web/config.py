@@ -71,6 +71,7 @@ EXAMPLES = {
     "MAIL_BESIDE": "true",
     "CELERY_BROKER_URL": "amqp://cs_web:password@127.0.0.1:5672/cs_web, or redis://127.0.0.1:6379/1",
     "MAIL_THREADS": "4",
+    "MAIL_THREADS_AT_MOST": "32",
     "HEALTH_TOKEN": "a random text of 20 characters or more, which only the monitor knows",
     "LANGUAGE_CODE": "ko (or en, zh-hant)",
 }
@@ -148,6 +149,7 @@ class Config(BaseModel):
     MAIL_BESIDE: bool = True
     CELERY_BROKER_URL: str = ""
     MAIL_THREADS: int = Field(4, ge=1, le=64)
+    MAIL_THREADS_AT_MOST: int = Field(0, ge=0, le=256)  # 0: as many as the service bears
 
     @field_validator("SITE_URL")
     @classmethod

@@ -71,8 +71,13 @@ def is_monitor(request: HttpRequest) -> bool:
 
 def examine(*, writing: bool) -> Iterator[Finding]:
     try:
-        from_database = [Finding("database", True, "ok"), _overdue(), _alarm(), _engine()]
-        from_database += _budget()
+        from_database = [
+            Finding("database", True, "ok"),
+            _overdue(),
+            _alarm(),
+            _engine(),
+        ]
+        from_database += [*_failing(), *_budget()]
         if writing and not probe.writes():
             from_database[0] = Finding("database", False, "takes no writes")
     except DatabaseError as error:
@@ -126,6 +131,11 @@ def _alarm() -> Finding:
     alarm = api.current_alarm()
     since = f"mail cannot leave, since {alarm.since.isoformat('T', 'seconds')}" if alarm else "none"
     return Finding("alarm", alarm is None, since)
+
+
+def _failing() -> Iterator[Finding]:
+    if number := api.failing():
+        yield Finding("failing", False, number)
 
 
 def _budget() -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from mail.causes import Cause
 from mail.conf import absolute_url
 from mail.desk.adhoc import report_to_admins
 from mail.desk.mailbox import context as mailbox_context
-from mail.desk.operations import OVERDUE_TOO_LONG, Status, oldest_overdue, status_of
+from mail.desk.operations import OVERDUE_TOO_LONG, Status, failing, oldest_overdue, status_of
 from mail.models import Budget, Mail, Priority, Pulse, State, Suppression, mailbox_of
 from mail.queue.alarms import alarms
 from mail.queue.chores import chore

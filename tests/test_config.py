@@ -134,6 +134,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "MAIL_BESIDE": ("false", False),
     "HEALTH_TOKEN": ("20 characters or more", "20 characters or more"),
     "MAIL_THREADS": ("9", 9),
+    "MAIL_THREADS_AT_MOST": ("40", 40),
 }
 
 

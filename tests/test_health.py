@@ -1,6 +1,7 @@
 """/healthz, as a monitor asks it."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +12,12 @@ from django.utils import timezone
 
 from cs_web import health
 from mail.causes import Cause
-from mail.models import Mail, Pulse
+from mail.models import Mail, Pulse, State
 from mail.queue.alarms import alarms
 from mail.queue.engines import threads
+from mail.queue.letters import letters
+from mail.queue.posting import post
+from tests.conftest import deliver_all
 from tests.servers import free_port
 
 pytestmark = pytest.mark.django_db
@@ -76,10 +80,26 @@ def test_it_only_answers_questions() -> None:
     assert Client().get("/healthz/").status_code == 404
 
 
+def fail(mail: Mail) -> None:
+    raise LookupError("no such template")
+
+
+def test_a_letter_that_cannot_be_written_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template that is broken, say: nothing else would show it but the log."""
+    post("password_reset", address="a@example.com")
+    with monkeypatch.context() as broken:
+        broken.setitem(letters, "password_reset", replace(letters["password_reset"], decide=fail))
+        deliver_all()
+    assert ask().status_code == 503
+    assert ask().json()["failing"] == 1
+    Mail.objects.update(state=State.SENT, sent_at=timezone.now())
+    assert "failing" not in ask().json()
+
+
 def test_it_is_cheap(django_assert_max_num_queries: Any) -> None:
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(6):
         ask()
-    with django_assert_max_num_queries(3):
+    with django_assert_max_num_queries(5):
         ask()
 
 

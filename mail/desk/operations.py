@@ -108,6 +108,13 @@ def oldest_overdue() -> timedelta | None:
     return timezone.now() - min(oldest) if oldest else None
 
 
+def failing() -> int:
+    """How many messages of the last hour met an error of our own, and have not left since."""
+    recent = Mail.objects.filter(created_at__gt=timezone.now() - timedelta(hours=1))
+    unsent = [State.PENDING, State.FAILED]
+    return recent.filter(cause__in=[Cause.UNEXPECTED, Cause.CRASHED], state__in=unsent).count()
+
+
 @dataclass(frozen=True)
 class Rates:
     """How the mail of some days fared, to be compared with what Amazon SES tolerates."""

@@ -237,6 +237,7 @@ def site(new_site: Callable[..., Site], smtp: NastyServer) -> Site:
         EMAIL_TIMEOUT=TIMEOUT,
         SSL_CERT_FILE=smtp.authority_file,
         MAIL_THREADS=SENDERS,
+        MAIL_THREADS_AT_MOST=SENDERS,
         FORMS_PER_NETWORK_LIMIT=100_000,  # all of them come from this machine
         EMAIL_PER_NETWORK_LIMIT=100_000,
     )
