@@ -111,7 +111,7 @@ class CarefulList(ModelAdmin):
     ) -> Any:
         try:
             for key in request.POST.getlist("_selected_action"):
-                self.model._meta.pk.to_python(key)
+                self.model._meta.pk.run_validators(self.model._meta.pk.to_python(key))
         except ValidationError as error:
             raise BadRequest("an action on what is no row") from error
         return super().response_action(request, queryset)

@@ -6,6 +6,7 @@ from django.views.generic import RedirectView, TemplateView
 
 from users.views.login import admin_login
 
+handler400 = "users.views.errors.bad_request"
 handler500 = "cs_web.outage.server_error"
 
 # /healthz is answered before URLs are resolved, for any Host: see cs_web.middleware.

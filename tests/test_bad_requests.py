@@ -276,3 +276,18 @@ def test_the_language_is_changed_by_post_alone(browser: Client, alice: User) -> 
         assert response.status_code == 405
     assert database() == before
     assert "django_language" not in browser.cookies
+
+
+@pytest.mark.parametrize(
+    ("host", "query"), [("evil.example", ""), ("testserver", "q=%00")], ids=["host", "NUL"]
+)
+def test_the_page_of_a_refusal_does_not_read_the_request_again(
+    db: None, host: str, query: str
+) -> None:
+    """Django's looks for a CSRF token in the form, which may not be readable at all."""
+    browser = Client(enforce_csrf_checks=True, raise_request_exception=False)
+    browser.cookies["csrftoken"] = "x" * 32
+    kind, headers = "multipart/form-data", {"host": host}
+    response = browser.generic("POST", "/", b"x", kind, headers=headers, QUERY_STRING=query)
+    assert response.status_code == 400
+    assert "<h1>" in response.text

@@ -76,7 +76,8 @@ class Rubbish:
             word = status[1].decode() if status else "none"
             self.answers[word] += 1
             if not (self.is_fine(answer, raw, word) or (is_broken and not answer)):
-                self.broken.setdefault(f"{word} {answer[:80]!r}", raw[:2000])
+                first = answer.partition(b"\r\n")[0]
+                self.broken.setdefault(f"{first!r} to {raw[:12]!r}", raw[:2000])
 
     def is_fine(self, answer: bytes, raw: bytes, status: str) -> bool:
         if status == "503":  # no senders run here, and a form with a password may find no room

@@ -1,7 +1,14 @@
 """Pages for requests that Django itself refuses."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import render
+from django.template.loader import render_to_string
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Without the request, which may not be readable. Django's page looks for a token in its form,
+    and fails there."""
+    return HttpResponseBadRequest(render_to_string("400.html"))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
