@@ -28,6 +28,11 @@ RESULTS = ROOT / "bench" / "GROWTH.md"
 PASSWORD, NEW_PASSWORD = "correct-horse-battery", "staple-horse-correct"
 VISITORS = 60  # a round
 Figures = dict[str, list[float]]
+INTRODUCTION = """# Growth
+
+Written by `python -m bench.growth`: every flow with an empty database and with one that is full, in
+turn. Milliseconds, p50; password hashes are left out, and so is the network.
+"""
 
 
 def main() -> None:
@@ -38,13 +43,10 @@ def main() -> None:
     args.add_argument("--rounds", type=int, default=3)
     args.add_argument("--folder", help="where to keep the databases; default: one that goes")
     options = args.parse_args()
-    done = {}
     for name in options.databases:
         with databases(name, options) as (empty, full):
-            done[name] = compare(empty, full, options)
-    text = report(options, done)
-    RESULTS.write_text(text)
-    print(text)
+            write(name, section(options, compare(empty, full, options)))
+    print(RESULTS.read_text())
 
 
 def compare(empty: str, full: str, options: argparse.Namespace) -> dict[str, Figures]:
@@ -98,21 +100,27 @@ def child(url: str, *command: str) -> str:
     return run.stdout
 
 
-def report(options: argparse.Namespace, done: dict[str, dict[str, Figures]]) -> str:
+def section(options: argparse.Namespace, figures: dict[str, Figures]) -> list[str]:
     lines = [
-        "# Growth",
+        f"On {datetime.now(UTC).date()}: {options.people:,} people and {options.mails:,} rows of "
+        f"mail, {os.cpu_count()} cores that others used as well (load {os.getloadavg()[0]:.1f}), "
+        f"Python {platform.python_version()}.",
         "",
-        f"Written by `python -m bench.growth` on {datetime.now(UTC).date()}, on a machine of "
-        f"{os.cpu_count()} cores that others used as well (load {os.getloadavg()[0]:.1f}), with "
-        f"Python {platform.python_version()}: {options.people:,} people and {options.mails:,} rows "
-        "of mail beside an empty database, in turn. Milliseconds, p50; password hashes left out.",
+        "| | empty | full | times |",
+        "|---|---|---|---|",
     ]
-    for name, figures in done.items():
-        lines += ["", f"## {name}", "", "| | empty | full | times |", "|---|---|---|---|"]
-        for flow in figures["empty"]:
-            empty, full = (statistics.median(figures[which][flow]) for which in ("empty", "full"))
-            lines.append(f"| {flow} | {empty:.2f} | {full:.2f} | {full / empty:.2f} |")
-    return "\n".join(lines) + "\n"
+    for flow in figures["empty"]:
+        empty, full = (statistics.median(figures[which][flow]) for which in ("empty", "full"))
+        lines.append(f"| {flow} | {empty:.2f} | {full:.2f} | {full / empty:.2f} |")
+    return lines
+
+
+def write(name: str, lines: list[str]) -> None:
+    """In the place of what an earlier run has said of this database."""
+    text = RESULTS.read_text() if RESULTS.exists() else ""
+    parts = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
+    parts[name] = "\n" + "\n".join(lines) + "\n"
+    RESULTS.write_text(INTRODUCTION + "".join(f"\n## {one}\n{parts[one]}" for one in sorted(parts)))
 
 
 if __name__ == "__main__":

@@ -125,8 +125,6 @@ def delivering() -> Any:
 
 def main(number: int) -> None:
     django.setup()
-    from django.core.management.base import SystemCheckError  # noqa: F401
-
     warm, measured = Visits(), Visits()
     began = int(time.time() * 1000) % 100_000_000 * 100
     for each in range(5):

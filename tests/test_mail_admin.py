@@ -89,7 +89,7 @@ def test_overdue_mail_and_dangerous_rates_are_reported(office: Client) -> None:
         )
     page = office.get("/admin/mail/mail/").text
     assert "the mail service may stop us" in page
-    assert "In 7 days: 100 sent, 8.0% came back" in page
+    assert "In 7 days, of 10,000 at most: 100 sent, 8.0% came back" in page
 
 
 def test_a_persons_page_says_that_mail_came_back(office: Client, bob: User) -> None:

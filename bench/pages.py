@@ -1,0 +1,124 @@
+"""What the site's own layers cost a page: the home and the sign-in page, beside bare Django's.
+
+    python -m bench.pages [--rounds 15]
+
+Bare: the middleware and the context processors of `startproject`, with the language of the visitor;
+the same views and templates, and so the same contents. Two processes take turns; what is compared
+is their time on a processor, because the machine may have other work.
+"""
+
+import argparse
+import json
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ["/", "/users/login/"]
+WARM_UP, REQUESTS = 30, 30  # of a page, in a round
+BARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+PROCESSORS = [
+    "django.template.context_processors.request",
+    "django.template.context_processors.i18n",
+    "django.contrib.auth.context_processors.auth",
+    "django.contrib.messages.context_processors.messages",
+]
+
+
+def main() -> None:
+    args = argparse.ArgumentParser()
+    args.add_argument("--rounds", type=int, default=15)
+    args.add_argument("--serve", choices=["bare", "site"])
+    options = args.parse_args()
+    if options.serve:
+        return serve(options.serve == "bare")
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "bench.growth_settings",
+            "DATABASE_URL": f"sqlite:///{folder}/db.sqlite3",
+            "SECRET_KEY": secrets.token_urlsafe(50),
+            "DEBUG": "false",
+            "SITE_URL": "http://127.0.0.1:8000",
+            "ALLOWED_HOSTS": "testserver",
+            "EMAIL_SERVICE": "console",
+            "MAIL_ENGINE": "work",
+        }
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        sides = {}
+        for side in ("bare", "site"):
+            command = [sys.executable, "-W", "ignore", "-m", "bench.pages", "--serve", side]
+            sides[side] = subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+        rounds = []
+        for _ in range(options.rounds):
+            done = {}
+            for side, process in sides.items():
+                process.stdin.write("go\n")
+                process.stdin.flush()
+                done[side] = json.loads(process.stdout.readline())
+            rounds.append(done)
+        for process in sides.values():
+            process.communicate()
+    print("| page | bare, ms | site, ms | times |\n|---|---|---|---|")
+    for page in PAGES:
+        bare, site = ([one[side][page] for one in rounds] for side in ("bare", "site"))
+        ratio = statistics.median(ours / theirs for ours, theirs in zip(site, bare, strict=True))
+        print(f"| {page} | {statistics.median(bare):.2f} | {statistics.median(site):.2f} ", end="")
+        print(f"| {ratio:.2f} |")
+
+
+def serve(bare: bool) -> None:
+    """A round for each line of the input."""
+    import django
+    from django.conf import settings
+
+    if bare:
+        settings.MIDDLEWARE = BARE
+        settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
+        settings.TEMPLATES[0]["OPTIONS"]["context_processors"] = PROCESSORS
+    django.setup()
+    from django.core.handlers.wsgi import WSGIHandler
+
+    handler = WSGIHandler()
+    for page in PAGES * WARM_UP:
+        get(handler, page)
+    for _ in sys.stdin:
+        took = {}
+        for page in PAGES:
+            times = []
+            for _ in range(REQUESTS):
+                began = time.process_time()
+                get(handler, page)
+                times.append(1000 * (time.process_time() - began))
+            took[page] = statistics.median(times)
+        print(json.dumps(took), flush=True)
+
+
+def get(handler: Any, page: str) -> None:
+    from django.test import RequestFactory
+
+    request = RequestFactory(headers={"accept-language": "ko"})._base_environ(PATH_INFO=page)
+    response = handler(request, lambda *_: None)
+    body = b"".join(response)
+    response.close()
+    if response.status_code != 200 or b"csrfmiddlewaretoken" not in body:
+        raise SystemExit(f"{page}: {response.status_code}")
+
+
+if __name__ == "__main__":
+    main()
