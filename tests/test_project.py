@@ -251,6 +251,7 @@ DJANGO_RENDERS = {
     "404.html",
     "500.html",
     "admin/mail/mail/change_list.html",
+    "admin/pagination.html",
 }
 # The Content-Security-Policy would block it, and so in silence take something from the page.
 INLINE = re.compile(

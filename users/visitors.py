@@ -217,10 +217,10 @@ def times_asked(request: HttpRequest) -> list[datetime]:
     return [datetime.fromtimestamp(at, UTC) for at in request.session.get(ASKED, [])]
 
 
-def is_claim_of(request: HttpRequest, person: User) -> bool:
-    """Whether this browser has made this claim, of which it shows a link that works."""
-    is_its_own = request.session.get(CLAIM) == str(person.pk)
-    return is_its_own and not person.claim_is_expired
+def is_claim_of(request: HttpRequest, person: User, *, include_expired: bool = False) -> bool:
+    """Whether `claim_of` would find this person, who is waiting: without asking again."""
+    expired = person.claim_is_expired and not include_expired
+    return request.session.get(CLAIM) == str(person.pk) and not expired
 
 
 def claim_of(request: HttpRequest, *, include_expired: bool = False) -> User | None:

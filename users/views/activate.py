@@ -116,7 +116,7 @@ class ActivateRenewView(ActivationLink):
     def post(self, request: HttpRequest, **kwargs: str) -> HttpResponse:
         accounts.resend_activation(self.person, visitors.asker(request))
         messages.success(request, texts.NEW_LINK_SENT)
-        if not self.same_browser:
+        if not visitors.is_claim_of(request, self.person, include_expired=True):
             return redirect("users:login")
         visitors.remember_asking(request)
         return redirect("users:register_success")
