@@ -56,7 +56,9 @@ def post_worker_init(worker: Any) -> None:
     """gunicorn's own logs hold what visitors send: they are written as the site's are."""
     # Not above: workers would inherit the module, and a reload would not read the new one.
     from cs_web.logs import OneLine
+    from mail import api
 
     for log in (worker.log.error_log, worker.log.access_log):
         for handler in log.handlers:
             handler.setFormatter(OneLine())
+    api.wake()  # sender threads, if they are the engine: what waits needs no visitor

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import NoReturn
 
+from django.conf import settings
+
 # The exit code of a worker at which gunicorn and uvicorn stop. After any other they start it again.
 CANNOT_START = 3
 TOGETHER = 10  # seconds within which the workers of one start find the same mistake
@@ -22,6 +24,13 @@ def plain_content_type(value: str) -> str:
     would believe it, and fail before any middleware where the name is none of a text's encoding
     ("rot13"), or is unknown ("name*=nonsense''x")."""
     return ENCODINGS.sub("", value)
+
+
+def senders_are_ours() -> bool:
+    """Whether this process is to start the senders of mail beside it: gunicorn's master does."""
+    if "gunicorn" in os.environ.get("SERVER_SOFTWARE", ""):
+        return False
+    return bool(settings.MAIL_ENGINE == "work" and settings.MAIL_BESIDE)
 
 
 @contextlib.contextmanager

@@ -181,7 +181,7 @@ FORMS_PER_NETWORK_LIMIT = conf.FORMS_PER_NETWORK_LIMIT  # forms that send mail, 
 
 MAIL_THREADS = conf.MAIL_THREADS
 MAIL_THREADS_AT_MOST = conf.MAIL_THREADS_AT_MOST
-MAIL_ENGINE = conf.MAIL_ENGINE
+MAIL_ENGINE, MAIL_BESIDE = conf.MAIL_ENGINE, conf.MAIL_BESIDE
 
 if MAIL_ENGINE == "celery":
     from kombu import Exchange, Queue

@@ -11,7 +11,7 @@ from mail.queue.alarms import alarms
 from mail.queue.chores import chore
 from mail.queue.delivering import deliver, overdue
 from mail.queue.engines import named as engine_named
-from mail.queue.engines.threads import drain
+from mail.queue.engines.threads import drain, stop, wake
 from mail.queue.letters import (
     Decision,
     Outcome,

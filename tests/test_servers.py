@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from cs_web import asgi, wsgi
+from mail import api
 from tests.elsewhere import SECONDS
 
 # A Content-Type with an encoding, by the servers' own way in: Django's test clients have another
@@ -89,3 +90,47 @@ def test_a_form_in_no_real_encoding_is_answered(
     db: None, status: Any, encoding: str, kind: str
 ) -> None:
     assert status(f"{kind}; {encoding}") == 403, "the missing CSRF token is all that is wrong"
+
+
+# The life of a server for ASGI
+
+
+@pytest.mark.parametrize(
+    ("engine", "beside", "software", "started"),
+    [
+        ("threads", True, "", ["wake", "stop"]),
+        ("work", True, "", ["wake", "beside", "stop", "beside stops"]),
+        ("work", False, "", ["wake", "stop"]),
+        ("work", True, "gunicorn/27", ["wake", "stop"]),  # its master starts them
+    ],
+)
+def test_the_senders_live_as_long_as_the_server(
+    engine: str, beside: bool, software: str, started: list[str], settings: Any, monkeypatch: Any
+) -> None:
+    done: list[str] = []
+
+    class Beside:
+        def start(self) -> None:
+            done.append("beside")
+
+        def stop(self) -> None:
+            done.append("beside stops")
+
+    settings.MAIL_ENGINE, settings.MAIL_BESIDE = engine, beside
+    monkeypatch.setenv("SERVER_SOFTWARE", software)
+    monkeypatch.setattr(asgi, "Senders", Beside)
+    monkeypatch.setattr(api, "wake", lambda: done.append("wake"))
+    monkeypatch.setattr(api, "stop", lambda: done.append("stop"))
+
+    @async_to_sync
+    async def live() -> None:
+        server = ApplicationCommunicator(asgi.application, {"type": "lifespan"})
+        await server.send_input({"type": "lifespan.startup"})
+        assert await server.receive_output(SECONDS) == {"type": "lifespan.startup.complete"}
+        assert "stop" not in done
+        await server.send_input({"type": "lifespan.shutdown"})
+        assert await server.receive_output(SECONDS) == {"type": "lifespan.shutdown.complete"}
+        await server.wait(SECONDS)
+
+    live()
+    assert done == started

@@ -223,6 +223,11 @@ def drain(within: float = STOP_WITHIN) -> bool:
     return _pool.drain(within)
 
 
+def stop() -> None:
+    """For a server that ends without `atexit`."""
+    _pool.stop()
+
+
 def wake(**_: Any) -> None:
     """On a request: sees to it that somebody sweeps, if this engine is the one in use."""
     if isinstance(engines.named(conf.MAIL_ENGINE), Threads):
