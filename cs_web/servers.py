@@ -4,7 +4,9 @@ import contextlib
 import fcntl
 import os
 import re
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import NoReturn
@@ -13,6 +15,7 @@ from django.conf import settings
 
 # The exit code of a worker at which gunicorn and uvicorn stop. After any other they start it again.
 CANNOT_START = 3
+LOOK_EVERY = 0.5  # seconds, at the parent
 TOGETHER = 10  # seconds within which the workers of one start find the same mistake
 
 # The charset, however it is written, and whatever has an encoding of its own (RFC 2231: `name*=`).
@@ -31,6 +34,17 @@ def senders_are_ours() -> bool:
     if "gunicorn" in os.environ.get("SERVER_SOFTWARE", ""):
         return False
     return bool(settings.MAIL_ENGINE == "work" and settings.MAIL_BESIDE)
+
+
+def end_with(parent: int) -> None:
+    """This process ends soon after the one that has started it; also if that one was killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_EVERY)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent-watcher", daemon=True).start()
 
 
 @contextlib.contextmanager

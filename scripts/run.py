@@ -113,6 +113,7 @@ def run_server(command: list[str], variables: dict[str, str]) -> int:
     # Ctrl-C reaches every process in the terminal, and only this one should act on it. The
     # server inherits the blocked signal; here, a Ctrl-C in between is delayed and not lost.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    variables = {**variables, "RUN_PARENT": str(os.getpid())}  # or it outlives a kill of this one
     server = subprocess.Popen(command, cwd=env.ROOT, env=variables)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])

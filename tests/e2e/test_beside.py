@@ -1,6 +1,7 @@
 """The senders beside the site: started, watched, and ended with it."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from cs_web.senders import Senders
-from tests.elsewhere import PRODUCTION, Site
-from tests.servers import PATIENCE, wait_for
+from tests.elsewhere import DEVELOPMENT, PRODUCTION, ROOT, Site
+from tests.servers import PATIENCE, free_port, wait_for
 
 # Says when it is there, and waits for SIGTERM as `mail work` does.
 ANSWERING = """
@@ -166,3 +167,68 @@ def test_they_do_not_outlive_who_started_them(tmp_path: Path) -> None:
         parent.communicate()
     wait_for(lambda: "is gone, and so are they" in log.read_text(), "they have noticed")
     wait_for(lambda: "stopped." in log.read_text(), "they have ended")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into Linux's /proc")
+def test_they_go_on_after_a_pause_and_a_hangup_is_a_stop(tmp_path: Path) -> None:
+    site, log = Site(tmp_path, **DEVELOPMENT).migrate(), tmp_path / "log"
+    with log.open("w") as file:
+        work = subprocess.Popen(
+            [sys.executable, "manage.py", "mail", "work"],
+            cwd=site.folder,
+            env=site.environment,
+            stderr=file,
+        )
+
+    def is_stopped() -> bool:
+        stat = Path(f"/proc/{work.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "T"
+
+    try:
+        wait_for(lambda: "at work" in log.read_text(), "they work")
+        for _ in range(3):
+            work.send_signal(signal.SIGSTOP)
+            wait_for(is_stopped, "they stand still")
+            work.send_signal(signal.SIGCONT)
+            wait_for(lambda: not is_stopped(), "they go on")
+        site.story("django.setup()\nfrom mail import send_mail\nsend_mail('x', ['a@example.com'])")
+        wait_for(lambda: list((site.folder / "var").glob("mailbox/*")), "and send")
+        work.send_signal(signal.SIGHUP)
+        assert work.wait(60) == 0
+        assert "stopped. 1 messages sent" in log.read_text()
+    finally:
+        work.kill()
+        work.wait()
+
+
+RUN = """
+import sys
+sys.path.insert(0, "scripts")
+import run
+run.serve(sys.argv[1])
+"""
+
+
+def test_a_killed_make_run_leaves_nothing_on_its_port(tmp_path: Path) -> None:
+    site, port = Site(tmp_path, **DEVELOPMENT).migrate(), free_port()
+    shutil.copytree(ROOT / "scripts", site.folder / "scripts")
+    (site.folder / ".venv").symlink_to(sys.prefix)
+    (site.folder / "secrets.json").write_text("{}")
+
+    def is_open() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(port)],
+        cwd=site.folder,
+        env=site.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(is_open, "it serves")
+    finally:
+        run.kill()
+        run.wait()
+    wait_for(lambda: not is_open(), "the server has ended, too")
