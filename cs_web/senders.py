@@ -47,7 +47,10 @@ class Senders:
         self.watcher = threading.Thread(target=self.watch, name="mail-senders", daemon=True)
 
     def start(self) -> "Senders":
-        self.watcher.start()
+        try:
+            self.watcher.start()
+        except RuntimeError as error:  # no thread to be had: the site serves all the same
+            log.error("the senders of mail cannot be watched, and are not started: %s", error)
         return self
 
     def watch(self) -> None:

@@ -124,6 +124,20 @@ def test_a_program_that_is_not_there_stops_no_site(caplog: pytest.LogCaptureFixt
     assert not senders.watcher.is_alive()
 
 
+def test_a_machine_without_a_thread_to_spare_serves_and_says_so(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    senders = Senders()
+
+    def none() -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(senders.watcher, "start", none)
+    senders.start()
+    assert "can't start new thread" in caplog.text
+    senders.stop()
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks into Linux's /proc")
 def test_they_inherit_no_socket(senders_of: Callable[..., Senders], tmp_path: Path) -> None:
     """Or a new web server could not listen while they live."""
