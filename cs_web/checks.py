@@ -5,9 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Tags, Warning, register
+from django.contrib.staticfiles import finders
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 FOR_OTHERS = 0o007
+
+
+@register()
+def check_logo(**_: Any) -> list[CheckMessage]:
+    if finders.find(settings.SITE_LOGO):
+        return []
+    what = f"SITE_LOGO: there is no {settings.SITE_LOGO} in static/."
+    return [Error(what, hint="Put the file there, then run collectstatic.", id="cs_web.E001")]
 
 
 @register(Tags.security)

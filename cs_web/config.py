@@ -30,6 +30,14 @@ from mail import conf as mail_conf
 
 SECRET_KEY_MIN_CHARACTERS = 50
 
+Language = Literal["ko", "en", "zh-hant"]
+OUR_NAME = {
+    "ko": "컴퓨터공학부",
+    "en": "Department of Computer Science and Engineering",
+    "zh-hant": "資訊工程學系",
+}
+OUR_ACCENT_COLOR = "#0b5768"
+
 Service = Literal["naver", "gmail", "smtp", "ses", "console", "file"]
 
 # A correct value for each name, shown beside an error.
@@ -74,6 +82,12 @@ EXAMPLES = {
     "MAIL_THREADS_AT_MOST": "32",
     "HEALTH_TOKEN": "a random text of 20 characters or more, which only the monitor knows",
     "LANGUAGE_CODE": "ko (or en, zh-hant)",
+    "SITE_NAME": '{"ko": "컴퓨터공학부", "en": "Computer Science"}',
+    "SITE_LOGO": "logo.svg",
+    "ACCENT_COLOR": "#0b5768",
+    "OFFICE_ADDRESS": "서울특별시 관악구 관악로 1, 301동 316호",
+    "OFFICE_PHONE": "02-123-4567",
+    "OFFICE_EMAIL": "office@cs.example.ac.kr",
 }
 
 
@@ -98,6 +112,23 @@ def _url_parts(url: str) -> SplitResult:
     return parts
 
 
+def _by_language(value: object) -> object:
+    """A text is the name in every language; one with braces is JSON, as the environment has it."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("is not valid JSON") from None
+    return dict.fromkeys(OUR_NAME, value) if isinstance(value, str) else value
+
+
+def _contrast_with_white(colour: str) -> float:
+    """As WCAG 2.2 reckons it."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
+
+
 Names = Annotated[list[str], BeforeValidator(_split)]
 
 
@@ -113,7 +144,14 @@ class Config(BaseModel):
     DATABASE_URL: str = ""
     CACHE_URL: str = ""
     HEALTH_TOKEN: str = Field("", pattern=r"^(.{20,})?$")
-    LANGUAGE_CODE: Literal["ko", "en", "zh-hant"] = "ko"
+    LANGUAGE_CODE: Language = "ko"
+
+    SITE_NAME: Annotated[dict[str, str], BeforeValidator(_by_language)] = OUR_NAME
+    SITE_LOGO: str = Field("favicon.svg", pattern=r"^\w[\w./-]*\.(svg|png)$")
+    ACCENT_COLOR: str = Field(OUR_ACCENT_COLOR, pattern=r"^#[0-9A-Fa-f]{6}$")
+    OFFICE_ADDRESS: str = ""
+    OFFICE_PHONE: str = Field("", pattern=r"^[0-9+() -]*$")
+    OFFICE_EMAIL: str = Field("", pattern=r"^([^@\s]+@[^@\s]+)?$")
 
     EMAIL_SERVICE: Service | None = None
     EMAIL_HOST: str = ""
@@ -160,6 +198,23 @@ class Config(BaseModel):
         if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
             raise ValueError("must be only scheme, host and port: no path, no query, no user")
         return f"{parts.scheme}://{parts.netloc}".lower()
+
+    @field_validator("SITE_NAME")
+    @classmethod
+    def _name_in_every_language(cls, names: dict[str, str]) -> dict[str, str]:
+        if not names or not all(name.strip() for name in names.values()):
+            raise ValueError("must not be empty")
+        if unknown := set(names) - set(OUR_NAME):
+            raise ValueError(f"has a language that is not ko, en or zh-hant: {unknown}")
+        first = next(iter(names.values()))
+        return {language: names.get(language, first) for language in OUR_NAME}
+
+    @field_validator("ACCENT_COLOR")
+    @classmethod
+    def _accent_is_dark_enough(cls, value: str) -> str:
+        if _contrast_with_white(value) < 4.5:
+            raise ValueError("is too light: white words on it need a contrast of 4.5 to 1")
+        return value.lower()
 
     @field_validator("DATABASE_URL")
     @classmethod

@@ -71,6 +71,9 @@ def read_plainly(get_response: Callable[[HttpRequest], HttpResponse]) -> Callabl
         if any(name in request.META for name in FORWARDED):
             watch.look(request)
         request.encoding = "utf-8"
+        if asked := request.META.get("HTTP_ACCEPT_LANGUAGE"):
+            # Last of all: who reads none of ours gets English, and not Korean.
+            request.META["HTTP_ACCEPT_LANGUAGE"] = f"{asked[:400]},en;q=0.001"
         if "%00" in request.META.get("QUERY_STRING", ""):
             raise BadRequest("a NUL in the query")
         if not SESSION_KEY.fullmatch(request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")):

@@ -34,6 +34,13 @@ SECRET_KEY_FALLBACKS = conf.SECRET_KEY_FALLBACKS
 SITE_URL = conf.SITE_URL
 ALLOWED_HOSTS = conf.ALLOWED_HOSTS
 ADMINS = conf.ADMINS
+SITE_NAME = conf.SITE_NAME  # by language
+SITE_LOGO = conf.SITE_LOGO
+ACCENT_COLOR, OUR_ACCENT_COLOR = conf.ACCENT_COLOR, config.OUR_ACCENT_COLOR
+CONSENT_VERSION = "2026-11-21"  # of templates/terms.html and privacy.html; kept with each consent
+OFFICE_ADDRESS = conf.OFFICE_ADDRESS
+OFFICE_PHONE = conf.OFFICE_PHONE
+OFFICE_EMAIL = conf.OFFICE_EMAIL
 ROOT_URLCONF = "cs_web.urls"
 WSGI_APPLICATION = "cs_web.wsgi.application"
 
@@ -247,6 +254,7 @@ LANGUAGE_COOKIE_SAMESITE = "Lax"
 TIME_ZONE = "Asia/Seoul"
 USE_I18N = True
 USE_TZ = True
+FORMAT_MODULE_PATH = ["cs_web.formats"]  # the time of day with its zone, "오후" before it
 
 # Static files
 
@@ -276,6 +284,7 @@ STAFF_SESSION_HOURS = conf.STAFF_SESSION_HOURS
 STAFF_SESSION_IDLE_HOURS = conf.STAFF_SESSION_IDLE_HOURS
 # Not in a cookie of their own, which would lack the __Host- prefix of the others.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+REQUESTED_COOKIE_NAME = "requested"  # users.visitors
 LINK_COOKIE_NAME = "link_token"  # what a mailed link has opened (users.views.pages)
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -293,6 +302,7 @@ if conf.https:
     # It has a path of its own, which a __Host- cookie cannot.
     LINK_COOKIE_NAME = "__Secure-link_token"
     DEVICE_COOKIE_NAME = "__Host-device"
+    REQUESTED_COOKIE_NAME = "__Host-requested"
 if conf.TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 

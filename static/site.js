@@ -1,59 +1,110 @@
-// Two comforts. Everything works without them.
+// Comforts. Everything works without them.
 
-// A "Show" button beside each password field.
-(() => {
-  const { show, hide } = document.currentScript.dataset;
+const words = document.currentScript.dataset;
 
-  for (const input of document.querySelectorAll('input[type="password"]')) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "reveal";
-    button.id = `${input.id}_reveal`;
+// A "Show" button in each password field, and a word when Caps Lock is on.
+for (const input of document.querySelectorAll('input[type="password"]')) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "reveal";
+  button.id = `${input.id}_reveal`;
 
-    // A screen reader says which password: "Show New password".
-    const label = input.labels[0];
-    if (label) {
-      label.id ||= `${input.id}_label`;
-      button.setAttribute("aria-labelledby", `${button.id} ${label.id}`);
-    }
-
-    const reveal = (visible) => {
-      input.type = visible ? "text" : "password";
-      button.textContent = visible ? hide : show;
-    };
-    reveal(false);
-    button.addEventListener("click", () => reveal(input.type === "password"));
-    // Submitted as text, the password would be kept in the browser's form history.
-    input.form.addEventListener("submit", () => reveal(false));
-
-    input.spellcheck = false;
-    input.autocapitalize = "off";
-    input.parentElement.classList.add("has-reveal");
-    input.after(button);
+  // A screen reader says which password: "Show New password".
+  const label = input.labels[0];
+  if (label) {
+    label.id ||= `${input.id}_label`;
+    button.setAttribute("aria-labelledby", `${button.id} ${label.id}`);
   }
-})();
+
+  const reveal = (visible) => {
+    input.type = visible ? "text" : "password";
+    button.textContent = visible ? words.hide : words.show;
+  };
+  reveal(false);
+  button.addEventListener("click", () => reveal(input.type === "password"));
+  // Submitted as text, the password would be kept in the browser's form history.
+  input.form.addEventListener("submit", () => reveal(false));
+
+  input.spellcheck = false;
+  input.autocapitalize = "off";
+  input.parentElement.classList.add("has-reveal");
+  input.after(button);
+
+  const caps = document.createElement("p");
+  caps.className = "help";
+  caps.setAttribute("role", "status");
+  input.parentElement.after(caps);
+  for (const type of ["keydown", "keyup", "blur"]) {
+    input.addEventListener(type, (event) => {
+      const on = event.getModifierState?.("CapsLock") && type !== "blur";
+      caps.textContent = on ? words.caps : "";
+    });
+  }
+}
+
+// A form is sent once: its button is busy until the next page is there.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.dataset.sent) return event.preventDefault();
+  form.dataset.sent = "yes";
+  event.submitter?.setAttribute("aria-busy", "true");
+});
+// Back again, by the browser's own button.
+addEventListener("pageshow", () => {
+  for (const form of document.forms) delete form.dataset.sent;
+  for (const button of document.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
+});
 
 // How the mail is doing, without a reload: asks often at first, then ever more rarely.
 (() => {
   const place = document.getElementById("mail-status");
-  if (!place) return;
+  if (!place?.dataset.url) return;
 
   const FIRST = 1000, LONGEST = 15000, MOST = 120; // milliseconds, milliseconds, questions
-  let wait = FIRST, asked = 0;
+  const site = document.title.slice(document.title.lastIndexOf("·"));
+  const news = document.getElementById("mail-news");
+  let wait = FIRST, asked = 0, timer;
 
-  const step = () => place.querySelector("[data-step]").dataset.step;
-  const isFinal = () => place.querySelector("[data-final]") !== null;
+  const state = (within = place) => within.querySelector("[data-step]");
+  const isFinal = () => "final" in state().dataset;
+  const typed = () => [...place.querySelectorAll("input")].some((i) => i.value !== i.defaultValue);
+
+  const show = (fresh) => {
+    const was = state().dataset.step, had = place.contains(document.activeElement);
+    const open = place.querySelector("details")?.open;
+    // What somebody is typing stays; the state above it changes.
+    if (typed()) state().replaceWith(state(fresh));
+    else place.replaceChildren(...fresh.childNodes);
+    const help = place.querySelector("details");
+    if (help && open) help.open = true;
+    if (had && !place.contains(document.activeElement)) place.querySelector("h1").focus();
+    document.title = `${state().dataset.title} ${site}`;
+    news.textContent = state().innerText;
+    if (state().dataset.step !== was) wait = FIRST;
+    count();
+  };
+
+  // 0:42, and at its end the question whether it has left.
+  const count = () => {
+    clearInterval(timer);
+    const clock = place.querySelector("[data-seconds]");
+    if (!clock) return;
+    const end = Date.now() + clock.dataset.seconds * 1000;
+    const tick = () => {
+      const left = Math.max(0, Math.round((end - Date.now()) / 1000));
+      clock.textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+      if (!left) wait = FIRST;
+    };
+    clock.hidden = false;
+    tick();
+    timer = setInterval(tick, 1000);
+  };
 
   const ask = async () => {
     const response = await fetch(place.dataset.url, { headers: { Accept: "text/html" } });
     if (!response.ok) return;
-    const html = await response.text();
-    // Only what is new: a screen reader reads it aloud.
-    if (html.trim() === place.innerHTML.trim()) return;
-    const before = step();
-    place.innerHTML = html;
-    if (step() !== before) wait = FIRST;
-    if (step() === "refused") document.getElementById("correct").open = true;
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").body;
+    if (state(fresh).dataset.version !== state().dataset.version) show(fresh);
   };
 
   const loop = async () => {
@@ -64,5 +115,10 @@
     }
     if (!isFinal() && asked < MOST) setTimeout(loop, wait);
   };
+  // Back from the mailbox in another tab: it may have been confirmed there.
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && !isFinal()) ask().catch(() => {});
+  });
+  count();
   if (!isFinal()) setTimeout(loop, wait);
 })();

@@ -273,7 +273,7 @@ def test_every_keyed_page_is_never_stored_and_tells_no_other_site_its_address(
 # Used already
 
 
-def test_a_spent_link_gets_the_plain_page(
+def test_a_spent_link_says_that_it_has_done_its_work(
     browser: Client, other_browser: Client, bob: User
 ) -> None:
     link = activation_link(bob)
@@ -281,8 +281,9 @@ def test_a_spent_link_gets_the_plain_page(
     before = database()
     response = other_browser.get(link, follow=True)
     assert response.status_code == 404
-    assert "Mail verification failed." in response.text
-    assert "just sign in" in response.text
+    assert "This link has done its work" in response.text
+    assert "Mail verification failed." not in response.text
+    assert 'href="/users/login/"' in response.text
     assert database() == before
 
 

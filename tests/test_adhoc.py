@@ -295,7 +295,7 @@ def test_without_admins_a_broken_page_posts_nothing(broken_site: Client, setting
 def test_the_report_of_a_broken_link_does_not_hold_the_link(
     broken_site: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("users.views.pages.bad_link", None)
+    monkeypatch.setattr("users.views.pages.LinkPage.bad_link", None)
     path = "/users/activate/MTIz/cabcde-0123456789abcdef/"
     assert broken_site.get(path).status_code == 500
     [letter, _] = deliver_all()

@@ -57,7 +57,7 @@ def test_every_address_gets_the_same_page_after_the_same_work(
         with CaptureQueriesContext(connection) as captured:
             typed = {"email": email}
             response = browser.post("/users/password/reset/", typed, follow=True)
-        pages.append(page_text(response))
+        pages.append(page_text(response).replace(email, "…"))
         queries.append(queries_of(captured))
     assert pages[0] == pages[1]
     assert queries[0] == queries[1]

@@ -363,5 +363,7 @@ def test_the_answer_is_in_korean_for_a_korean(browser: Client) -> None:
     typed, korean = {"email": "nobody@example.com"}, {"accept-language": "ko"}
     page = browser.post("/users/password/reset/", typed, headers=korean, follow=True)
     with translation.override("ko"):
-        said = gettext("If there is an account for this address, a mail is on its way.")
+        said = gettext(
+            "If this address has an account, we send it a link to choose a new password."
+        )
     assert said in page.text

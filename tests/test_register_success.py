@@ -1,5 +1,6 @@
 """The page that says where the mail goes: correct the address, ask again, cancel."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.conftest import (
     database,
     deliver_all,
     link_in,
+    open_link,
     page_text,
     registration,
     sign_in,
@@ -35,24 +37,49 @@ def test_only_the_browser_that_registered_may_open_the_page(
     assert "carol" not in refused.text
 
 
-def test_the_page_closes_when_the_account_is_activated(
+def test_the_page_says_that_the_account_was_activated_elsewhere(
     browser: Client, other_browser: Client
 ) -> None:
     browser.post("/users/register/", registration())
     opened = other_browser.get(link_in(deliver_all()[0]), follow=True)
     other_browser.post(opened.wsgi_request.path, {"password": PASSWORD})
     assert User.objects.get().is_active
-    assert browser.get("/users/register/success/").status_code == 403
+    page = browser.get("/users/register/success/")
+    assert page.status_code == 200
+    assert "Your account is active" in page.text
+    assert 'class="button" href="/users/login/"' in page.text
+    assert "carol@example.com" not in page.text
+    assert "Cancel this registration" not in page.text
 
 
-def test_the_page_closes_when_the_claim_expires(browser: Client, clock: Any) -> None:
+def test_whoever_is_signed_in_meanwhile_goes_home(browser: Client) -> None:
+    """The link was opened in another tab of this browser; the tab that waits asks, and is told."""
+    browser.post("/users/register/", registration())
+    browser.post(open_link(browser, link_in(deliver_all()[0])))
+    assert 'class="button" href="/"' in browser.get("/users/register/status/").text
+    assert browser.get("/users/register/success/")["Location"] == "/"
+    for action in ("address", "resend", "cancel"):
+        response = browser.post(
+            f"/users/register/{action}/", {"email": "c@example.com"}, follow=True
+        )
+        assert response.redirect_chain[-1] == ("/", 302)
+        assert response.status_code == 200
+    assert User.objects.get().email == "carol@example.com"
+
+
+def test_when_the_claim_expires_the_page_offers_a_new_link(browser: Client, clock: Any) -> None:
     now = timezone.now()
     clock(now)
     browser.post("/users/register/", registration())
     clock(now + timedelta(hours=23, minutes=59))
     assert browser.get("/users/register/success/").status_code == 200
     clock(now + timedelta(hours=24))
-    assert browser.get("/users/register/success/").status_code == 403
+    page = browser.get("/users/register/success/")
+    assert "This link has expired" in page.text
+    assert "Send me a new link" in page.text
+    browser.post("/users/register/resend/")
+    assert "Sending the activation e-mail" in browser.get("/users/register/success/").text
+    assert len(deliver_all()) == 1
 
 
 def test_the_page_closes_when_the_registration_is_cancelled(browser: Client) -> None:
@@ -87,7 +114,7 @@ def test_an_address_corrected_gets_the_mail_and_the_old_link_dies(browser: Clien
     [old_letter] = deliver_all()
     response = browser.post("/users/register/address/", {"email": "carol@EXAMPLE.com"}, follow=True)
     assert response.redirect_chain == [("/users/register/success/", 302)]
-    assert "to the corrected address" in response.text
+    assert "Sending the activation e-mail" in response.text
     assert "carol@example.com" in response.text
     assert "typo@example.com" not in response.text
 
@@ -137,6 +164,48 @@ def test_a_mistake_in_the_corrected_address_shows_the_page_again(
     assert database() == before
 
 
+def test_the_correction_opens_with_the_typed_address_in_it(browser: Client) -> None:
+    browser.post("/users/register/", registration(email="carol@example.org"))
+    page = browser.get("/users/register/success/").text
+    assert re.search(r'<input type="email" name="email" value="carol@example.org"', page)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("carol@gmial.com", "carol@gmail.com"),
+        ("carol@naver.con", "carol@naver.com"),
+        ("carol@nvaer.com", "carol@naver.com"),
+        ("carol@hanmial.net", "carol@hanmail.net"),
+        ("carol@GMAIL.CO", "carol@gmail.com"),
+        ("carol@naver.com", ""),
+        ("carol@mail.com", ""),
+        ("carol@snu.ac.kr", ""),
+    ],
+)
+def test_a_mistyped_domain_is_proposed_in_one_click_and_never_changed(
+    browser: Client, typed: str, meant: str
+) -> None:
+    browser.post("/users/register/", registration(email=typed))
+    page = browser.get("/users/register/success/").text
+    assert re.findall(r'name="email" value="([^"]+)">Yes', page) == ([meant] if meant else [])
+    assert User.objects.get().email.lower() == typed.lower()
+
+
+def test_the_mailbox_of_a_known_domain_is_one_click_away(browser: Client, clock: Any) -> None:
+    now = timezone.now()
+    clock(now)
+    for minute, (domain, button) in enumerate(
+        [("naver.com", "https://mail.naver.com/"), ("gmail.com", "https://mail.google.com/")]
+    ):
+        clock(now + timedelta(minutes=3 * minute))
+        browser.post("/users/register/", registration(email=f"carol@{domain}"))
+        assert button not in browser.get("/users/register/success/").text, "not sent yet"
+        deliver_all()
+        clock(now + timedelta(minutes=3 * minute, seconds=6))
+        assert f'class="button" href="{button}"' in browser.get("/users/register/success/").text
+
+
 # Again, or not at all
 
 
@@ -146,7 +215,7 @@ def test_the_mail_can_be_sent_again(browser: Client, clock: Any) -> None:
     clock(timezone.now() + timedelta(minutes=1))
     response = browser.post("/users/register/resend/", follow=True)
     assert response.redirect_chain == [("/users/register/success/", 302)]
-    assert "on its way again" in response.text
+    assert "Sending the activation e-mail" in response.text
     [second] = deliver_all()
     assert second.to == first.to
     assert browser.get(link_in(second)).status_code == 302
@@ -181,7 +250,8 @@ def test_cancelling_never_touches_an_activated_account(browser: Client) -> None:
     browser.post("/users/register/", registration())
     carol = accounts.activate(User.objects.get())
     before = database()
-    assert browser.post("/users/register/cancel/").status_code == 403
+    response = browser.post("/users/register/cancel/", follow=True)
+    assert "Your account is active" in response.text
     with pytest.raises(accounts.LinkSpent):
         accounts.cancel(carol)
     assert database() == before
@@ -198,7 +268,7 @@ def test_cancelling_while_the_link_is_pressed_elsewhere_does_not_say_cancelled(
         cancel(claim)
 
     monkeypatch.setattr(accounts, "cancel", too_late)
-    assert browser.post("/users/register/cancel/").status_code == 403
+    assert "Your account is active" in browser.post("/users/register/cancel/", follow=True).text
     assert User.objects.get().is_active
     assert str(texts.CANCELLED) not in browser.get("/").text
 
@@ -224,7 +294,7 @@ def test_an_expired_claim_is_no_longer_the_browsers(
     before = database()
     clock(timezone.now() + LATER)
     response = browser.post(f"/users/register/{action}/", {"email": "new@example.com"})
-    assert response.status_code == 403
+    assert response["Location"] == "/users/register/success/"
     assert database() == before
 
 

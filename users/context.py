@@ -6,10 +6,11 @@ from django.http import HttpRequest
 
 def page(request: HttpRequest) -> dict[str, str | int]:
     """`language_next`: where the language switch returns to; never a POST-only URL."""
-    resolved = request.resolver_match
-    from_get = request.method in ("GET", "HEAD") and resolved is not None
+    view = getattr(request.resolver_match and request.resolver_match.func, "view_class", None)
+    readable = request.method in ("GET", "HEAD") or (view and "get" in view.http_method_names)
     return {
-        "language_next": request.get_full_path() if from_get else "/",
+        "language_next": request.get_full_path() if readable else "/",
+        "consent_version": settings.CONSENT_VERSION,
         "activation_hours": settings.ACTIVATION_TIMEOUT // 3600,
         "reset_minutes": settings.RESET_TIMEOUT // 60,
     }

@@ -20,7 +20,6 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
-from django.utils.translation import gettext as _
 
 from mail import api
 from users import accounts, guard, tokens
@@ -195,7 +194,7 @@ def _letter(stem: str, to: str, language: str, **context: Any) -> EmailMultiAlte
     """Subject, text and HTML from templates/mail/<stem>.*, in the reader's language."""
     with translation.override(language):
         context |= {
-            "site_name": _("Department of Computer Science and Engineering"),
+            "site_name": settings.SITE_NAME[language],
             "site_url": settings.SITE_URL,
         }
         subject = " ".join(render_to_string(f"mail/{stem}.subject.txt", context).split())

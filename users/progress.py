@@ -1,8 +1,8 @@
-"""The status of a registration's message, as shown to the browser that registered.
+"""The state of a registration, as shown to the browser that registered.
 
 It depends on what this browser did, and on the mail service. What others do shows nowhere: whether
 somebody else has registered this address, owns it, or wants no mail. So it says when the message
-was asked for, which the browser knows, and never when it has left.
+was asked for, which the browser knows, and never when it has left or arrived.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from mail import api
 from users.models import User
@@ -18,31 +19,50 @@ from users.models import User
 SHOWN_AFTER = timedelta(seconds=5)
 GAP = timedelta(minutes=1)  # between two messages to an address
 
+OPEN = ("waiting", "turn", "later", "held", "sent", "refused", "failed")
+CLOSED = ("expired", "confirmed", "ended")
+
 
 @dataclass(frozen=True)
 class Progress:
-    step: str  # waiting, turn, later, held, sent, refused, failed, gone
+    step: str  # one of OPEN or CLOSED
     at: datetime | None = None  # when it was asked for, or will be tried next
 
     @property
     def time(self) -> str:
-        """`at` in local time; with the date, unless it is today."""
+        """`at` with its zone, as the reader writes it; with the date, unless it is today."""
         if self.at is None:
             return ""
         at = timezone.localtime(self.at)
         today = at.date() == timezone.localdate()
-        return at.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M")
+        return date_format(at, "TIME_FORMAT" if today else "DATETIME_FORMAT")
+
+    @property
+    def seconds(self) -> int:
+        """Until `at`."""
+        return max(0, round((self.at - timezone.now()).total_seconds())) if self.at else 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.step in OPEN
 
     @property
     def is_final(self) -> bool:
-        return self.step in ("refused", "failed", "gone")
+        """Nothing but an action of the visitor's changes it."""
+        return self.step in ("refused", "failed", *CLOSED)
 
 
-GONE = Progress("gone")  # activated elsewhere, cancelled or expired
+def of_registration(claim: User | None, asked: Sequence[datetime]) -> Progress:
+    """`claim`: what this browser has registered, whatever became of it.
 
-
-def of_registration(claim: User, asked: Sequence[datetime]) -> Progress:
-    """`asked`: when this browser has asked for the message, the last time and the one before."""
+    `asked`: when this browser has asked for the message, the last time and the one before.
+    """
+    if claim is None or not (claim.is_active or claim.is_waiting):
+        return Progress("ended")  # cancelled, declined, or deleted
+    if claim.is_active:
+        return Progress("confirmed")
+    if claim.claim_is_expired:
+        return Progress("expired")
     now = timezone.now()
     last = asked[-1] if asked else claim.created_at
     if now < last + SHOWN_AFTER:

@@ -2,22 +2,12 @@
 
 from django.utils.translation import gettext_lazy as _
 
-REGISTERED = _(
-    "A verification mail has been sent to the e-mail address you entered. "
-    "You can sign in once it is verified."
-)
-ACTIVATION_SENT_AGAIN = _("The activation mail is on its way again.")
-ADDRESS_CORRECTED = _("The activation mail is on its way to the corrected address.")
 CANCELLED = _(
     "Your registration was cancelled. For 30 days we keep only that we wrote to this address."
 )
 DECLINED = _("Thank you. The registration was cancelled, and we will not write to you about it.")
 NOTICES_STOPPED = _("Thank you. We will not write to you about registrations any more.")
 ACTIVATED = _("Your e-mail address is verified. Welcome!")
-ACTIVATION_REQUESTED = _(
-    "If a registration waits for this address, its activation mail is on its way."
-)
-NEW_LINK_SENT = _("A new link is on its way to your mailbox.")
 PASSWORD_CHANGED = _("Your password was changed. Other devices were signed out.")
 SIGNED_OUT = _("You are signed out.")
 

@@ -31,6 +31,11 @@ urlpatterns = [
         name="activate_resend",
     ),
     path(
+        "activate/resend/sent/",
+        visitors_only(activate.ActivateResendSentView.as_view()),
+        name="activate_resend_sent",
+    ),
+    path(
         "activate/<uidb64>/password/",
         guarded(activate.ActivatePasswordView.as_view()),
         name="activate_password",

@@ -272,3 +272,41 @@ class SessionStore(db.SessionStore):
         keys = [session_key] if session_key else [self.session_key, self._old_key]
         rows = self.model.objects.filter(pk__in=[key for key in keys if key])
         rows._raw_delete(rows.db)  # no row hangs on it
+def registered_by(request: HttpRequest) -> User | None:
+    """What this browser has registered, whatever became of it; None if it is gone."""
+    pk = request.session.get(CLAIM)
+    return User.objects.filter(pk=pk).first() if pk else None
+
+
+def has_registered(request: HttpRequest) -> bool:
+    return CLAIM in request.session
+
+
+# What was asked for by a form that is open to everybody, for the page after it: in a cookie, so
+# that it costs no row
+
+REQUESTED_SALT = "users.visitors.requested"
+REQUESTED_MAX_AGE = 60 * 60  # seconds
+
+
+def remember_request(request: HttpRequest, response: HttpResponse, address: str) -> HttpResponse:
+    """This browser has just asked for a link to this address, which may be anybody's."""
+    response.set_cookie(
+        settings.REQUESTED_COOKIE_NAME,
+        signing.dumps([address, time.time()], salt=REQUESTED_SALT),
+        max_age=REQUESTED_MAX_AGE,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
+
+
+def requested(request: HttpRequest) -> tuple[str, datetime | None]:
+    """The address, and when it was; nothing, if it was not in this hour."""
+    cookie = request.COOKIES.get(settings.REQUESTED_COOKIE_NAME, "")
+    try:
+        address, at = signing.loads(cookie, salt=REQUESTED_SALT, max_age=REQUESTED_MAX_AGE)
+    except signing.BadSignature:
+        return "", None
+    return address, datetime.fromtimestamp(at, UTC)

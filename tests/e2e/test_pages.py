@@ -72,7 +72,7 @@ def test_nothing_sticks_out_of_a_narrow_screen(
     # Somebody who waits for a mail.
     reader.register(user_id, LONG_NAME)
     look(reader, "register_success")
-    reader.page.click("details summary")
+    reader.page.click("#help summary")
     look(reader, "register_success_address")
     reader.sign_in(user_id, PASSWORD)
     look(reader, "login_waiting")

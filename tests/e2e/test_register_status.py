@@ -1,5 +1,6 @@
 """The page after registering tells how the mail is doing: live, or at each reload."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -48,11 +49,13 @@ def test_it_turns_before_ones_eyes(
     smtp.accepts = 0
     reader = new_reader(site)
     reader.register("carol")
-    expect(status(reader)).to_contain_text("The mail is being sent.")
+    expect(status(reader)).to_contain_text("Sending the activation e-mail")
     loaded = reader.page.evaluate("performance.timeOrigin")
     smtp.accepts = 1
-    expect(status(reader)).to_contain_text("Handed to the mail server at")
+    expect(status(reader)).to_contain_text("We sent the activation e-mail")
     assert reader.page.evaluate("performance.timeOrigin") == loaded, "without a reload"
+    expect(reader.page).to_have_title(re.compile("Check your mailbox · "))
+    expect(reader.page.locator("#mail-news")).to_contain_text("Check your mailbox")
     assert smtp.to("carol@example.com")
 
 
@@ -61,12 +64,13 @@ def test_a_refusal_opens_the_field_and_the_corrected_address_gets_its_mail(
 ) -> None:
     reader = new_reader(site)
     reader.register("wrong-carol")
-    expect(status(reader)).to_contain_text("This address takes no mail.")
+    expect(status(reader)).to_contain_text("We can't deliver to this address")
     field = reader.page.locator("#correct #id_email")
     expect(field).to_be_visible()
+    expect(field).to_have_value("wrong-carol@example.com")
     field.fill("carol@example.com")
     reader.click("#correct button")
-    expect(status(reader)).to_contain_text("Handed to the mail server at")
+    expect(status(reader)).to_contain_text("We sent the activation e-mail")
     assert smtp.to("carol@example.com")
 
 
@@ -76,14 +80,14 @@ def test_without_script_each_reload_tells(
     smtp.accepts = 0
     reader = new_reader(site, java_script_enabled=False)
     reader.register("carol")
-    expect(status(reader)).to_contain_text("The mail is being sent.")
+    expect(status(reader)).to_contain_text("Sending the activation e-mail")
     smtp.accepts = 1
     wait_for(lambda: smtp.to("carol@example.com"), "the mail")
     wait_for(lambda: site.rows("SELECT 1 FROM mail_mail WHERE state = 'sent'"), "the note of it")
 
     def handed_over() -> bool:
         reader.page.reload()
-        return "Handed to the mail server at" in status(reader).inner_text()
+        return "We sent the activation e-mail" in status(reader).inner_text()
 
     wait_for(handed_over, "a reload tells")
 
@@ -98,4 +102,32 @@ def test_when_the_account_is_opened_elsewhere_the_page_says_so(
     phone.fill(password=PASSWORD)
     phone.submit()
     phone.is_signed_in_as("Carol")
-    expect(status(reader)).to_contain_text("This registration is finished.")
+    expect(status(reader)).to_contain_text("Your account is active")
+    reader.follow("/users/login/")
+    reader.is_at("/users/login/")
+
+
+def test_what_is_being_typed_stays_while_the_state_changes(
+    site: Site, smtp: Any, new_reader: Callable[..., Reader]
+) -> None:
+    smtp.accepts = 0
+    reader = new_reader(site)
+    reader.register("carol")
+    reader.page.click("#help summary")
+    field = reader.page.locator("#correct #id_email")
+    field.fill("carol.b@exam")
+    smtp.accepts = 1
+    expect(status(reader)).to_contain_text("Check your mailbox")
+    expect(field).to_have_value("carol.b@exam")
+
+
+def test_a_second_mail_counts_down_to_its_minute(
+    site: Site, smtp: Any, new_reader: Callable[..., Reader]
+) -> None:
+    reader = new_reader(site)
+    reader.register("carol")
+    expect(status(reader)).to_contain_text("Check your mailbox")
+    reader.page.click("#help summary")
+    reader.click('form[action$="/resend/"] button')
+    expect(status(reader)).to_contain_text("Your e-mail goes out shortly")
+    expect(status(reader).locator(".countdown")).to_have_text(re.compile(r"^0:[0-5]\d$"))

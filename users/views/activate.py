@@ -15,7 +15,7 @@ from django.views.generic import FormView
 from users import accounts, guard, texts, tokens, visitors
 from users.forms import ActivationForm, AddressForm, NewPasswordForm
 from users.models import User
-from users.views.pages import TOKEN_IN_COOKIE, LinkPage, bad_link, person_in_link
+from users.views.pages import TOKEN_IN_COOKIE, LinkPage, LinkSentView, person_in_link
 
 
 class ActivationLink(LinkPage):
@@ -23,6 +23,7 @@ class ActivationLink(LinkPage):
 
     token_generator = tokens.activation
     url_name = "users:activate"
+    purpose = "activation"
     renew_url_name = "users:activate_renew"
 
     def accepts(self, person: User) -> bool:
@@ -31,8 +32,9 @@ class ActivationLink(LinkPage):
     def refusal(
         self, request: HttpRequest, uidb64: str, token: str = TOKEN_IN_COOKIE
     ) -> HttpResponseBase | None:
-        if request.user.is_authenticated and request.user == person_in_link(uidb64):
-            return redirect("home")  # a second click on a link that has been used
+        person = person_in_link(uidb64)
+        if person and person.is_active:  # a second click on a link that has been used
+            return redirect("home") if request.user == person else self.bad_link(done=True)
         return super().refusal(request, uidb64, token)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -72,7 +74,7 @@ class ActivateView(ActivationLink, FormView):
         try:
             return self.welcome(accounts.activate(self.person))
         except accounts.LinkSpent:
-            return bad_link(self.request)
+            return self.bad_link()
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
@@ -90,7 +92,7 @@ class ActivatePasswordView(ActivationLink, FormView):
             password = form.cleaned_data["new_password1"]
             return self.welcome(accounts.activate(self.person, password))
         except accounts.LinkSpent:
-            return bad_link(self.request)
+            return self.bad_link()
 
 
 class ActivateDeclineView(ActivationLink):
@@ -102,7 +104,7 @@ class ActivateDeclineView(ActivationLink):
         try:
             accounts.decline(self.person)
         except accounts.LinkSpent:  # activated in this moment
-            return bad_link(request)
+            return self.bad_link()
         messages.success(request, texts.DECLINED)
         return self.without_token(redirect("home"))
 
@@ -115,11 +117,11 @@ class ActivateRenewView(ActivationLink):
 
     def post(self, request: HttpRequest, **kwargs: str) -> HttpResponse:
         accounts.resend_activation(self.person, visitors.asker(request))
-        messages.success(request, texts.NEW_LINK_SENT)
-        if not visitors.is_claim_of(request, self.person, include_expired=True):
-            return redirect("users:login")
-        visitors.remember_asking(request)
-        return redirect("users:register_success")
+        if visitors.registered_by(request) == self.person:
+            visitors.remember_asking(request)
+            return redirect("users:register_success")
+        response = redirect("users:activate_resend_sent")
+        return visitors.remember_request(request, response, self.person.email)
 
 
 class ActivateResendView(FormView):
@@ -134,7 +136,11 @@ class ActivateResendView(FormView):
         if claim and claim.email.lower() == address.lower():
             accounts.resend_activation(claim, asker)  # which nobody else's claims use up
             visitors.remember_asking(self.request)
-        else:
-            accounts.request_activation(address, self.request.LANGUAGE_CODE, asker)
-        messages.success(self.request, texts.ACTIVATION_REQUESTED)
-        return redirect("users:login")
+            return redirect("users:register_success")
+        accounts.request_activation(address, self.request.LANGUAGE_CODE, asker)
+        response = redirect("users:activate_resend_sent")
+        return visitors.remember_request(self.request, response, address)
+
+
+class ActivateResendSentView(LinkSentView):
+    template_name = "users/activate_resend_sent.html"

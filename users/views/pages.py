@@ -10,8 +10,9 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.http import urlsafe_base64_decode
-from django.views.generic import View
+from django.views.generic import TemplateView, View
 
+from users import mailboxes, progress, visitors
 from users.models import User
 from users.tokens import is_genuine
 
@@ -36,6 +37,7 @@ class LinkPage(View):
     url_name: str  # of the URL with the token
     renew_url_name: str  # of the URL that replaces an expired link
     accepts_expired = False  # whether this is that URL's page
+    purpose = ""  # what the page of a bad link says it was for
 
     person: User
 
@@ -61,13 +63,19 @@ class LinkPage(View):
         person = person_in_link(uidb64)
         genuine = is_genuine(self.token_generator, person, key)
         if not (person and self.accepts(person) and genuine):
-            return bad_link(request)
+            return self.bad_link()
         if in_url:
             return self.with_token(redirect(self.url_name, uidb64, TOKEN_IN_COOKIE), uidb64, token)
         if not self.accepts_expired and not self.token_generator.check_token(person, key):
             return expired_link(request, reverse(self.renew_url_name, args=[uidb64]))
         self.person = person
         return None
+
+    def bad_link(self, *, done: bool = False) -> HttpResponse:
+        """The same for every link that does not work, whatever the reason. `done`: whoever holds
+        it may know that it has been used."""
+        context = {"purpose": self.purpose, "done": done}
+        return render(self.request, "users/link_bad.html", context, status=404)
 
     def token_in_cookie(self, request: HttpRequest, uidb64: str) -> str | None:
         return request.get_signed_cookie(
@@ -112,11 +120,23 @@ def person_in_link(uidb64: str) -> User | None:
     return User.objects.filter(pk=pk).first()
 
 
-def bad_link(request: HttpRequest) -> HttpResponse:
-    """One page for every link that does not work, so that it reveals nothing about the reason."""
-    return render(request, "users/link_bad.html", status=404)
-
-
 def expired_link(request: HttpRequest, action: str) -> HttpResponse:
     """Only for a genuine link that has expired: one click on `action` sends a new one."""
     return render(request, "users/link_expired.html", {"action": action}, status=410)
+
+
+class LinkSentView(TemplateView):
+    """After a form that anybody may send for any address. It shows what this browser has asked for,
+    and nothing of what became of it: not even that no mail leaves, which an alarm at this moment
+    would say of this very address."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        address, at = visitors.requested(self.request)
+        return super().get_context_data(
+            address=address,
+            time=progress.Progress("sent", at).time,
+            step="sent",
+            mailbox=mailboxes.service_of(address),
+            suggestion=mailboxes.suggestion(address) if address else "",
+            **kwargs,
+        )

@@ -15,7 +15,7 @@ from django.views.generic import FormView, TemplateView
 from users import accounts, guard, texts, tokens, visitors
 from users.forms import AddressForm, ChangeForm, NewPasswordForm
 from users.models import User
-from users.views.pages import LinkPage, bad_link
+from users.views.pages import LinkPage, LinkSentView
 
 
 class PasswordResetView(FormView):
@@ -25,10 +25,11 @@ class PasswordResetView(FormView):
     def form_valid(self, form: AddressForm) -> HttpResponse:
         address, asker = form.cleaned_data["email"], visitors.asker(self.request)
         accounts.request_reset(address, self.request.LANGUAGE_CODE, asker)
-        return redirect("users:password_reset_sent")
+        response = redirect("users:password_reset_sent")
+        return visitors.remember_request(self.request, response, address)
 
 
-class PasswordResetSentView(TemplateView):
+class PasswordResetSentView(LinkSentView):
     template_name = "users/password_reset_sent.html"
 
 
@@ -37,6 +38,7 @@ class ResetLink(LinkPage):
 
     token_generator = tokens.reset
     url_name = "users:password_reset_confirm"
+    purpose = "reset"
     renew_url_name = "users:password_reset_renew"
 
     def accepts(self, person: User) -> bool:
@@ -57,7 +59,7 @@ class PasswordResetConfirmView(ResetLink, FormView):
         try:
             accounts.choose_password(self.person, form.cleaned_data["new_password1"])
         except accounts.LinkSpent:
-            return bad_link(self.request)
+            return self.bad_link()
         response = self.without_token(redirect("users:password_reset_done"))
         # They are about to sign in here, and strangers may have used up the guesses at their name.
         guard.welcome_back(self.request, response, self.person)
@@ -73,7 +75,8 @@ class PasswordResetRenewView(ResetLink):
     def post(self, request: HttpRequest, **kwargs: str) -> HttpResponse:
         asker = visitors.asker(request)
         accounts.request_reset(self.person.email, self.person.language, asker)
-        return redirect("users:password_reset_sent")
+        response = redirect("users:password_reset_sent")
+        return visitors.remember_request(request, response, self.person.email)
 
 
 class PasswordResetDoneView(TemplateView):

@@ -1,0 +1,2 @@
+TIME_FORMAT = "g:i A T"
+DATETIME_FORMAT = "j F Y, g:i A T"

@@ -1,0 +1,2 @@
+TIME_FORMAT = "H:i T"
+DATETIME_FORMAT = "Y年n月j日 H:i T"
