@@ -272,6 +272,8 @@ class SessionStore(db.SessionStore):
         keys = [session_key] if session_key else [self.session_key, self._old_key]
         rows = self.model.objects.filter(pk__in=[key for key in keys if key])
         rows._raw_delete(rows.db)  # no row hangs on it
+
+
 def registered_by(request: HttpRequest) -> User | None:
     """What this browser has registered, whatever became of it; None if it is gone."""
     pk = request.session.get(CLAIM)
