@@ -8,6 +8,7 @@ from cs_web import face
 from users.views.login import admin_login
 
 handler400 = "users.views.errors.bad_request"
+handler404 = "users.views.errors.page_not_found"
 handler500 = "cs_web.outage.server_error"
 
 # /healthz is answered before URLs are resolved, for any Host: see cs_web.middleware.

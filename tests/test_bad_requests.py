@@ -279,15 +279,20 @@ def test_the_language_is_changed_by_post_alone(browser: Client, alice: User) -> 
 
 
 @pytest.mark.parametrize(
-    ("host", "query"), [("evil.example", ""), ("testserver", "q=%00")], ids=["host", "NUL"]
+    ("host", "path", "query", "status"),
+    [
+        ("evil.example", "/", "", 400),
+        ("testserver", "/", "q=%00", 400),
+        ("testserver", "/no/such/page/", "", 404),
+    ],
 )
 def test_the_page_of_a_refusal_does_not_read_the_request_again(
-    db: None, host: str, query: str
+    db: None, host: str, path: str, query: str, status: int
 ) -> None:
     """Django's looks for a CSRF token in the form, which may not be readable at all."""
     browser = Client(enforce_csrf_checks=True, raise_request_exception=False)
     browser.cookies["csrftoken"] = "x" * 32
     kind, headers = "multipart/form-data", {"host": host}
-    response = browser.generic("POST", "/", b"x", kind, headers=headers, QUERY_STRING=query)
-    assert response.status_code == 400
+    response = browser.generic("POST", path, b"x", kind, headers=headers, QUERY_STRING=query)
+    assert response.status_code == status
     assert "<h1>" in response.text
