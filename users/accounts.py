@@ -66,7 +66,8 @@ def register(
             if replacing:  # "no key" would be looked for in all rows
                 gone |= Q(pk=replacing)
             claims = User.objects.alias(user_id_key=Lower("user_id")).filter(WAITING, gone)
-            User.objects.filter(pk__in=_lock(claims)).delete()
+            in_order = claims.order_by("pk").select_for_update().values_list("pk", flat=True)
+            User.objects.filter(pk__in=list(in_order)).delete()
             claim.save(force_insert=True)
             api.post("register", user=claim, asker=asker, anew=True)
     except IntegrityError as error:

@@ -196,7 +196,8 @@ CLAIM, ASKED = "claim", "asked"
 
 def remember_claim(request: HttpRequest, claim: User, *, asked: bool = False) -> None:
     """This browser has registered (so it has `asked` for a message), or has given the password."""
-    request.session.cycle_key()  # whoever knew the old session must not see the claim
+    if request.session.session_key:  # whoever knew the old session must not see the claim
+        request.session.cycle_key()
     request.session[CLAIM] = str(claim.pk)
     request.session[ASKED] = [timezone.now().timestamp()] if asked else []
 
@@ -255,7 +256,7 @@ class SessionStore(db.SessionStore):
 
     def save(self, must_create: bool = False) -> None:
         if self.session_key is None:
-            self.create()
+            self._is_new, self._session_key = True, get_random_string(32, VALID_KEY_CHARS)
         row = self.create_model_instance(self._session)
         rows = self.model.objects.all()
         changes: dict[str, Any] = {"session_data": row.session_data, "expire_date": row.expire_date}
