@@ -20,6 +20,7 @@ SWEEP_EVERY = 0.25  # seconds; nobody hints here, so a message waits for half of
 LOOK_EVERY = 1.0  # second, at the parent
 ONCE_EVERY = 0.05  # seconds
 REPORT_EVERY = 10.0  # seconds
+COUNTED = 10_000  # messages at the most, however long these senders live
 SILENT_TOO_LONG = timedelta(seconds=45)  # four beats of their pulse have failed
 
 
@@ -90,7 +91,9 @@ def _progress(start: datetime) -> str:
     """What has become of the mail since then, whoever sent it."""
     close_old_connections()
     try:
-        sent = Mail.objects.filter(sent_at__gte=start).count()
-        return f"{sent} messages sent since the start, {Mail.objects.due().count()} are due"
+        sent = Mail.objects.filter(sent_at__gte=start)[:COUNTED].count()
+        more = " or more" if sent == COUNTED else ""
+        due = Mail.objects.due().count()
+        return f"{sent}{more} messages sent since the start, {due} are due"
     except DatabaseError as error:
         return f"the database does not answer: {error}"
