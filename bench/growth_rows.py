@@ -90,7 +90,7 @@ SQLITE = {
     "false": "0",
 }
 POSTGRESQL = {
-    "numbers": "generate_series(1, {count}) AS numbers(n)",
+    "numbers": "generate_series(1::bigint, {count}) AS numbers(n)",
     "made": "now() - age * interval '1 second'",
     "expires": "now() + (86400 - age) * interval '1 second'",
     "today": "current_date",

@@ -28,11 +28,10 @@ GROWING = {
 }  # fmt: skip
 # Indexes that hold few rows however many there are: to read one of them whole is what they are for.
 SMALL = {
-    "mail_pending_by_due", "mail_in_flight", "mail_to_nobody", "user_with_old_hash",
-    "user_waiting_by_age", "user_staff_by_age",
+    "mail_pending_by_due", "mail_in_flight", "user_with_old_hash", "user_staff_by_age",
 }  # fmt: skip
 # And these, as far as a list shows of them.
-OF_LISTS = {"user_active_by_age", "user_disabled_by_age"}
+OF_LISTS = {"user_active_by_age", "user_waiting_by_age", "user_disabled_by_age"}
 Problem = str
 
 
