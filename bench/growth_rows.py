@@ -119,6 +119,8 @@ def fill(connection: Any, people: int, mails: int) -> None:
         if is_sqlite:
             connection.connection.create_function("md5", 1, _md5, deterministic=True)
             cursor.execute("PRAGMA cache_size = -2000000")
+        else:
+            cursor.execute("SET statement_timeout = 0")
         for text, count in rows:
             numbers = words["numbers"].format(count=count)
             cursor.execute(text.format(**{**words, "numbers": numbers}))
