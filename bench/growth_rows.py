@@ -119,8 +119,6 @@ def fill(connection: Any, people: int, mails: int) -> None:
         if is_sqlite:
             connection.connection.create_function("md5", 1, _md5, deterministic=True)
             cursor.execute("PRAGMA cache_size = -2000000")
-        else:
-            cursor.execute("SET statement_timeout = 0")
         for text, count in rows:
             numbers = words["numbers"].format(count=count)
             cursor.execute(text.format(**{**words, "numbers": numbers}))
@@ -135,4 +133,7 @@ if __name__ == "__main__":
     django.setup()
     from django.db import connection
 
-    fill(connection, *map(int, sys.argv[1:]))
+    from cs_web.databases import ENDLESS, waiting
+
+    with waiting(ENDLESS):
+        fill(connection, *map(int, sys.argv[1:]))
