@@ -31,8 +31,8 @@ Figures = dict[str, list[float]]
 INTRODUCTION = """# Growth
 
 Written by `python -m bench.growth`: every flow with an empty database and with one that is full, in
-turn. Milliseconds, p50; password hashes are left out, and so is the network. Ratios under 1 mean that
-the machine had more other work during the empty rounds: read the full ones as an upper bound then.
+turn. Milliseconds, p50; password hashes are left out, and so is the network. Ratios under 1 mean
+that the machine had more other work in the empty rounds: the full ones are an upper bound then.
 """
 
 

@@ -205,8 +205,8 @@ def _prune_batch(older_than: timedelta, at_most: int) -> int:
     done, now = Mail.objects.exclude(state=State.PENDING), timezone.now()
     old = done.filter(created_at__lt=now - older_than)
     to_nobody = done.filter(TO_NOBODY, created_at__lt=now - UNKNOWN_ADDRESS_KEPT_FOR)
-    pks = list(old.values_list("pk", flat=True)[:at_most])
-    pks = pks or list(to_nobody.values_list("pk", flat=True)[:at_most])
+    found = [pk for half in (old, to_nobody) for pk in half.values_list("pk", flat=True)[:at_most]]
+    pks = list(dict.fromkeys(found))[:at_most]
     # Asked again: staff may have sent one again since.
     finished(older_than).filter(pk__in=pks).delete()
     return len(pks)
