@@ -5,7 +5,7 @@ PORT ?= 8000
 VENV_PYTHON = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench messages dev
+.PHONY: help run test lint format bench drill messages dev
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1 - /p' Makefile
@@ -27,6 +27,9 @@ format: dev ## fix the style
 
 bench: dev ## measure how fast mail is sent; seven minutes, as root, with Debian's exim4-daemon-light
 	$(VENV_PYTHON) -m bench.run
+
+drill: dev ## put faults on a running site, and show what each costs (ARGS="locked"); as root, a quarter of an hour
+	$(VENV_PYTHON) -m bench.drill $(ARGS)
 
 # Locations without line numbers: translators see the file, and moving a line changes no .po.
 # makemessages already skips every name with a leading dot, such as .venv.

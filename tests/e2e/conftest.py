@@ -42,7 +42,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 HANDS = [
     ["test_chaos"],
     ["test_growing_up"],
-    ["test_crash", "test_senders", "test_beside", "test_sigterm"],
+    ["test_crash", "test_senders", "test_beside", "test_sigterm", "test_backup"],
     ["test_servers", "test_journey"],
     ["test_postgresql", "test_rubbish", "test_outage", "test_register_status", "test_pages"],
 ]
