@@ -23,6 +23,8 @@ from django.template.loader import render_to_string
 from django.utils.cache import add_never_cache_headers
 from django.views import defaults
 
+from cs_web import databases
+
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = 30  # seconds, for a browser or a proxy that asks again by itself
@@ -65,8 +67,11 @@ def outage_in(error: BaseException | None) -> BaseException | None:
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500: called where an exception is handled, in a view or in a middleware."""
     error = sys.exc_info()[1]
-    if outage_in(error) is None:
+    outage = outage_in(error)
+    if outage is None:
         return defaults.server_error(request)
+    if getattr(outage, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+        databases.waited_in_vain()
     log.error("a visitor got no answer: %s", request.path, exc_info=error)
     # Without the request: who asks is in the database.
     page = HttpResponse(

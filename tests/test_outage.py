@@ -15,7 +15,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.db.utils import DatabaseErrorWrapper
 from django.test import Client
 
-from cs_web import outage
+from cs_web import databases, outage
 from cs_web.logs import AdminReports, Console, OneLine
 from cs_web.outage import Lines, outage_in
 from tests.conftest import registration, sign_in
@@ -166,6 +166,29 @@ def test_so_does_who_is_signed_in(alice: User) -> None:
         response = browser.get("/")
     assert response.status_code == 503
     assert len(asked) == 1, "each question would be one more wait"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_has_waited_in_vain_hurries_the_next_in_line(monkeypatch: Any) -> None:
+    monkeypatch.setattr(databases, "_hurry_until", 0.0)
+    closed: list[bool] = []
+    monkeypatch.setattr(databases.connection, "close", lambda: closed.append(True))
+
+    def busy(*_: Any) -> None:
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise OperationalError from error
+
+    with databases.waiting(databases.VISITOR):
+        assert databases.lock_seconds() == databases.VISITOR.lock
+    with connection.execute_wrapper(busy):
+        assert visitor().post("/users/register/", registration()).status_code == 503
+    assert closed, "or its connection would be as patient as before"
+    assert databases.lock_seconds() == databases.OTHERS.lock, "senders are in no hurry"
+    with databases.waiting(databases.VISITOR):
+        assert databases.lock_seconds() == databases.HURRY
+        monkeypatch.setattr(databases, "_hurry_until", 1.0)
+        assert databases.lock_seconds() == databases.VISITOR.lock
 
 
 def test_a_page_that_needs_no_database_is_there(away: None) -> None:

@@ -4,9 +4,12 @@ A visitor waits three seconds at most; whatever else runs (senders, commands) ha
 """
 
 import contextlib
+import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+from django.db import connection
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,24 @@ OTHERS = Patience(connect=5, answer=30, lock=20)
 ENDLESS = Patience(connect=5, answer=None, lock=20)  # an index of a large table takes minutes
 
 patience: ContextVar[Patience] = ContextVar("patience", default=OTHERS)
+
+
+# Seconds. After one visitor has waited for the lock in vain, their thread's next ones hardly wait:
+# threads are left for the pages that need no lock.
+HURRY, HURRY_FOR = 0.25, 30.0
+_hurry_until = 0.0
+
+
+def waited_in_vain() -> None:
+    """A visitor did, for the lock of SQLite. The next connection of this thread is in a hurry."""
+    global _hurry_until
+    _hurry_until = time.monotonic() + HURRY_FOR
+    connection.close()
+
+
+def lock_seconds() -> float:
+    in_a_hurry = patience.get() is VISITOR and time.monotonic() < _hurry_until
+    return HURRY if in_a_hurry else patience.get().lock
 
 
 @contextlib.contextmanager

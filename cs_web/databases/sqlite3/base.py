@@ -4,9 +4,9 @@ from typing import Any
 
 from django.db.backends.sqlite3 import base
 
-from cs_web.databases import patience
+from cs_web.databases import lock_seconds
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     def get_connection_params(self) -> dict[str, Any]:
-        return {"timeout": patience.get().lock, **super().get_connection_params()}
+        return {"timeout": lock_seconds(), **super().get_connection_params()}
