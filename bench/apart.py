@@ -168,7 +168,7 @@ class Visitor:
         fields = {"csrfmiddlewaretoken": token.decode(), "email": f"{name}@mailbox.example"}
         if form == "register":
             typed = {"user_id": f"mallory{number}{name[0]}", "name": "Mallory"}
-            fields |= typed | {"password1": PASSWORD, "password2": PASSWORD}
+            fields |= typed | {"password": PASSWORD, "terms": "on", "privacy": "on"}
         self.request("POST", FORMS[form], cookies, urlencode(fields))
         began = time.perf_counter()
         for _ in range(self.gets):

@@ -39,7 +39,7 @@ class Visits:
         network = f"10.{int(number) // 65536 % 256}.{int(number) // 256 % 256}.{int(number) % 256}"
         browser = Client(REMOTE_ADDR=network, HTTP_ACCEPT_LANGUAGE="ko")
         form = {"user_id": stem, "name": "홍길동", "email": f"{stem}a@mailbox.example"}
-        form |= {"password1": PASSWORD, "password2": PASSWORD}
+        form |= {"password": PASSWORD, "terms": "on", "privacy": "on"}
         self.timed("register", lambda: browser.post("/users/register/", form), 302)
         self.send("deliver a registration")
         self.timed("status page", lambda: browser.get("/users/register/success/"), 200)
@@ -62,7 +62,7 @@ class Visits:
         browser.post("/users/logout/")
         self.timed("reset, asked", lambda: browser.post("/users/password/reset/", address), 302)
         page = browser.get(self.send("deliver a reset"))["Location"]
-        new = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+        new = {"new_password": NEW_PASSWORD}
         self.timed("reset, confirmed", lambda: browser.post(page, new), 302)
         self.send("deliver a notice")
         unknown = {"email": f"{stem}nobody@mailbox.example"}

@@ -42,6 +42,85 @@ for (const input of document.querySelectorAll('input[type="password"]')) {
   }
 }
 
+// How strong a new password is: the library comes with the first look at the field.
+for (const input of document.querySelectorAll("input[data-meter]")) {
+  if (!words.meter) break;
+  const meter = document.createElement("div"), said = document.createElement("p");
+  meter.className = "meter";
+  meter.hidden = said.hidden = true;
+  for (let i = 0; i < 4; i += 1) meter.append(document.createElement("i"));
+  said.className = "help";
+  said.setAttribute("role", "status");
+  input.parentElement.after(meter, said);
+
+  const load = async () => {
+    const common = fetch(words.common).then((response) => response.text());
+    await new Promise((done, failed) => {
+      const script = Object.assign(document.createElement("script"), { src: words.meter });
+      script.onload = done;
+      script.onerror = failed;
+      document.head.append(script);
+    });
+    return new zxcvbnts.core.ZxcvbnFactory({ dictionary: { common: (await common).split("\n") } });
+  };
+  let library;
+  const rate = async () => {
+    library ||= load();
+    const judge = await library.catch(() => null);
+    if (!judge) return;
+    meter.hidden = said.hidden = !input.value;
+    const own = [...input.form.elements].filter((e) => e !== input && e.value && e.type !== "hidden");
+    const { score } = judge.check(input.value.slice(0, 100), own.map((e) => e.value));
+    meter.dataset.score = score;
+    [...meter.children].forEach((bar, i) => bar.classList.toggle("on", i < Math.max(1, score)));
+    said.textContent = words.strengths.split("|")[score];
+  };
+  input.addEventListener("focus", () => { library ||= load(); }, { once: true });
+  input.addEventListener("input", rate);
+}
+
+// Whether an ID is free, while one types.
+for (const input of document.querySelectorAll("input[data-check]")) {
+  const said = document.createElement("p");
+  said.className = "help";
+  said.setAttribute("role", "status");
+  input.parentElement.after(said);
+  let timer;
+  input.addEventListener("input", () => {
+    clearTimeout(timer);
+    said.textContent = "";
+    if (input.value.trim().length < 3) return;
+    timer = setTimeout(async () => {
+      const asked = input.value;
+      const response = await fetch(`${input.dataset.check}?user_id=${encodeURIComponent(asked)}`)
+        .catch(() => null);
+      if (!response?.ok || asked !== input.value) return; // it is said when the form is sent
+      const { free, says } = await response.json();
+      said.className = `help ${free ? "good" : "bad"}`;
+      said.textContent = says;
+    }, 400);
+  });
+}
+
+// What was typed, but no password, stays when the language is switched.
+(() => {
+  const fields = () => [...document.querySelectorAll("main form [name]")].filter(
+    (field) => !["hidden", "password", "submit"].includes(field.type) && !("meter" in field.dataset),
+  );
+  const key = `typed ${location.pathname}`;
+  document.querySelector(".languages form")?.addEventListener("submit", () => {
+    const typed = fields().map((field) => [field.name, field.type === "checkbox" ? field.checked : field.value]);
+    sessionStorage.setItem(key, JSON.stringify(typed));
+  });
+  const kept = Object.fromEntries(JSON.parse(sessionStorage.getItem(key) ?? "[]"));
+  sessionStorage.removeItem(key);
+  for (const field of fields()) {
+    if (!(field.name in kept)) continue;
+    if (field.type === "checkbox") field.checked = kept[field.name];
+    else field.value = kept[field.name];
+  }
+})();
+
 // A form is sent once: its button is busy until the next page is there.
 document.addEventListener("submit", (event) => {
   const form = event.target;

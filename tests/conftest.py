@@ -153,8 +153,9 @@ def registration(**changes: str) -> dict[str, str]:
         "user_id": "carol",
         "name": "Carol",
         "email": "carol@example.com",
-        "password1": PASSWORD,
-        "password2": PASSWORD,
+        "password": PASSWORD,
+        "terms": "on",
+        "privacy": "on",
         **changes,
     }
 

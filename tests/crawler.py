@@ -28,8 +28,8 @@ RUBBISH = [
 ]  # fmt: skip
 # Of the forms, of the lists of the admin, of Django itself.
 NAMES = [
-    "user_id", "name", "email", "password", "password1", "password2", "username", "language",
-    "next", "new_password1", "new_password2", "old_password", "csrfmiddlewaretoken", "q", "o",
+    "user_id", "name", "email", "password", "terms", "privacy", "username", "language",
+    "next", "new_password", "old_password", "csrfmiddlewaretoken", "q", "o",
     "p", "e", "all", "level", "level__exact", "level__isnull", "department", "department__isnull",
     "is_staff__exact", "state", "state__exact", "letter", "priority__exact", "reason__exact",
     "created_at__year", "created_at__month", "created_at__day", "created_at__gte", "level__regex",

@@ -105,7 +105,7 @@ def test_a_new_password_shuts_out_whoever_chose_the_old(
 ) -> None:
     open_link(browser, activation_link(bob))
     assert "set a new one instead" in browser.get(f"/users/activate/{uid(bob)}/open/").text
-    typed = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    typed = {"new_password": NEW_PASSWORD}
     response = browser.post(f"/users/activate/{uid(bob)}/password/", typed, follow=True)
     assert response.redirect_chain == [("/", 302)]
     assert is_signed_in(browser)
@@ -115,23 +115,12 @@ def test_a_new_password_shuts_out_whoever_chose_the_old(
     assert is_signed_in(other_browser)
 
 
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        (NEW_PASSWORD, PASSWORD),
-        ("", ""),
-        ("short1!", "short1!"),
-        ("password1", "password1"),
-        ("bob-bob-bob1", "bob-bob-bob"),
-        ("bob@example.com", "bob@example.com"),
-        ("x" * 257, "x" * 257),
-    ],
-)
+@pytest.mark.parametrize("password", ["", "short1!", "password1", "bob@example.com", "x" * 257])
 def test_a_bad_new_password_activates_nothing(
-    browser: Client, activation_page: str, bob: User, first: str, second: str
+    browser: Client, activation_page: str, bob: User, password: str
 ) -> None:
     before = database()
-    typed = {"new_password1": first, "new_password2": second}
+    typed = {"new_password": password}
     response = browser.post(f"/users/activate/{uid(bob)}/password/", typed)
     assert response.status_code == 200
     assert 'aria-invalid="true"' in response.text
@@ -395,7 +384,7 @@ def test_a_new_password_for_an_address_that_was_just_taken_activates_nothing(
     rival = cast("robert", "waiting", email="Bob@example.com")
     User.objects.waiting().filter(pk=rival.pk).update(is_active=True, activated_at=timezone.now())
     before = database()
-    typed = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    typed = {"new_password": NEW_PASSWORD}
     assert browser.post(f"/users/activate/{uid(bob)}/password/", typed).status_code == 404
     assert database() == before
 

@@ -101,7 +101,7 @@ def test_an_expired_key_opens_nothing_but_the_offer(
     """The page was open before midnight, the button is pressed the day after."""
     clock(timezone.now() + ONE_DAY + timedelta(minutes=1))
     before = database()
-    typed = {"password": PASSWORD, "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    typed = {"password": PASSWORD, "new_password": NEW_PASSWORD}
     response = browser.post(f"/users/activate/{uid(bob)}/{page}/", typed)
     assert response.status_code == 410
     assert database() == before

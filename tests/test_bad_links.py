@@ -16,7 +16,7 @@ from tests.conftest import (
 )
 from users.models import User
 
-NEW = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+NEW = {"new_password": NEW_PASSWORD}
 
 
 GENUINE = object()

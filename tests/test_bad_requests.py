@@ -26,7 +26,7 @@ from tests.conftest import (
 from users import accounts, urls
 from users.models import User
 
-NEW = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+NEW = {"new_password": NEW_PASSWORD}
 
 # Encodings and bodies
 
@@ -44,7 +44,7 @@ def test_half_a_character_does_not_come_in_by_another_encoding(
     browser: Client, path: str, methods: str, charset: str
 ) -> None:
     """In UTF-7 "+2AA-" is a lone surrogate, which no page can be written with."""
-    fields = ("user_id", "name", "email", "username", "next", "password", "password1", "password2")
+    fields = ("user_id", "name", "email", "username", "next", "password", "terms")
     part = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n+2AA-\\ud800\r\n'
     body = "".join(part.format(field) for field in fields) + "--x--\r\n"
     content_type = f"multipart/form-data; boundary=x; charset={charset}"

@@ -275,7 +275,7 @@ def test_a_reset_is_never_blocked_and_leads_back_in(
     browser.post("/users/password/reset/", {"email": alice.email})
     letter = next(letter for letter in deliver_all() if "reset" in letter.body)
     page = open_link(browser, link_in(letter))
-    browser.post(page, {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD})
+    browser.post(page, {"new_password": NEW_PASSWORD})
     assert sign_in(browser, "alice", NEW_PASSWORD).status_code == 302
     assert is_signed_in(browser)
 
@@ -296,7 +296,7 @@ def test_whoever_activates_is_known_in_that_browser(
 
 
 def change(old: str) -> dict[str, str]:
-    return {"old_password": old, "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    return {"old_password": old, "new_password": NEW_PASSWORD}
 
 
 def test_the_current_password_is_guessed_at_no_faster(

@@ -220,7 +220,7 @@ def test_a_busy_form_says_so_and_every_other_page_is_there(
     activation = open_link(browser, activation_link(bob))
     hers = Client(headers={"accept-language": "en"})
     hers.force_login(alice)
-    new = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    new = {"new_password": NEW_PASSWORD}
     who, path, typed = {
         "sign-in": (browser, "/users/login/", {"username": "alice", "password": PASSWORD}),
         "registration": (browser, "/users/register/", registration()),

@@ -26,7 +26,7 @@ from tests.conftest import (
 from users import accounts, texts
 from users.models import User
 
-WAITING = "Your account is not open yet"
+WAITING = "Your account is not activated yet"
 FAILED = "The ID or address and the password do not match."
 
 # Coming in
@@ -349,7 +349,7 @@ def test_a_deleted_person_is_out_at_once(browser: Client, alice: User) -> None:
         "/users/login/",
         "/users/register/",
         "/users/password/reset/",
-        "/users/password/reset/sent/",
+        "/users/activate/resend/sent/",
         "/users/activate/resend/",
     ],
 )

@@ -116,7 +116,7 @@ class Machine(RuleBasedStateMachine):
     def register(self, who: str, number: int, email: str, user_id: str) -> None:
         password = self.town.new_password(who)
         form = registration(user_id=user_id or f"{who}-{self.town.chosen}", email=email)
-        form |= {"password1": password, "password2": password}
+        form |= {"password": password}
         with self.act(who, number, may_post={"register"}) as seen:
             self.post(who, number, "register/", form)
         for pk in self.town.look().people.keys() - seen.people.keys():
@@ -170,7 +170,7 @@ class Machine(RuleBasedStateMachine):
         if by != who or not rightly:  # whoever has only the session does not know it
             old = "a wrong guess"
         new = self.town.new_password(who)
-        form = {"old_password": old, "new_password1": new, "new_password2": new}
+        form = {"old_password": old, "new_password": new}
         with self.act(who, number, may_post={"password_change", "login_failures"}):
             self.post(who, number, "password/change/", form)
         self.remember_password(person, who, new)
@@ -188,7 +188,7 @@ class Machine(RuleBasedStateMachine):
     def use(self, link: Link, number: int, page: str, form: dict[str, str]) -> None:
         who = READER[link.mailbox]
         new = self.town.new_password(who)
-        form |= {"new_password1": new, "new_password2": new}
+        form |= {"new_password": new}
         may_post = {"password_change", "login_failures"}
         if page == "renew":
             may_post |= {"register", "password_reset"}
@@ -301,7 +301,7 @@ class Machine(RuleBasedStateMachine):
             for link in links:
                 if (link.person, link.purpose) == (owner.pk, "password/reset") and link.is_fresh:
                     phone.get(link.path)
-                    new = {"new_password1": "staple-horse-0", "new_password2": "staple-horse-0"}
+                    new = {"new_password": "staple-horse-0"}
                     if phone.post(link.page, new).status_code == 302:
                         form = {"username": owner.user_id, "password": "staple-horse-0"}
                         phone.post("/users/login/", form)

@@ -25,7 +25,7 @@ from tests.conftest import (
 from users import accounts
 from users.models import User
 
-CHOSEN = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+CHOSEN = {"new_password": NEW_PASSWORD}
 
 
 def test_alice_forgets_her_password_and_gets_back_in(browser: Client, alice: User) -> None:

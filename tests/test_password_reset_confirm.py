@@ -30,7 +30,7 @@ from users import accounts
 from users.models import User
 
 HALF_AN_HOUR = timedelta(minutes=30)
-CHOSEN = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+CHOSEN = {"new_password": NEW_PASSWORD}
 
 # The link
 
@@ -263,7 +263,7 @@ def test_a_weak_password_is_refused(
     browser: Client, reset_page: str, password: str, complaint: str
 ) -> None:
     before = database()
-    typed = {"new_password1": password, "new_password2": password}
+    typed = {"new_password": password}
     response = browser.post(reset_page, typed)
     assert response.status_code == 200
     assert complaint in response.text
@@ -284,7 +284,7 @@ def test_a_weak_password_is_refused(
 def test_a_long_or_unusual_password_is_taken_as_typed(
     browser: Client, reset_page: str, alice: User, password: str
 ) -> None:
-    typed = {"new_password1": password, "new_password2": password}
+    typed = {"new_password": password}
     assert browser.post(reset_page, typed).status_code == 302
     sign_in(browser, "alice", password.strip() + "x")
     assert not is_signed_in(browser)
@@ -296,7 +296,7 @@ def test_the_last_character_of_a_long_password_counts(
     browser: Client, reset_page: str, alice: User
 ) -> None:
     password = "ab" * 128
-    browser.post(reset_page, {"new_password1": password, "new_password2": password})
+    browser.post(reset_page, {"new_password": password})
     sign_in(browser, "alice", password[:-1] + "c")
     assert not is_signed_in(browser)
 
@@ -307,7 +307,7 @@ def test_two_ways_to_write_the_same_character_are_one(
     """A Mac sends 한 in pieces, Windows whole."""
     pieces, whole = (unicode_form("대한민국만세삼창", form) for form in ("NFD", "NFC"))
     assert pieces != whole
-    browser.post(reset_page, {"new_password1": pieces, "new_password2": pieces})
+    browser.post(reset_page, {"new_password": pieces})
     for typed in (whole, pieces):
         visitor = Client()
         sign_in(visitor, "alice", typed)
@@ -319,7 +319,7 @@ def test_a_password_is_as_long_as_it_looks(browser: Client, reset_page: str) -> 
     pieces = unicode_form("강산꽃별", "NFD")
     assert len(pieces) >= 8
     before = database()
-    response = browser.post(reset_page, {"new_password1": pieces, "new_password2": pieces})
+    response = browser.post(reset_page, {"new_password": pieces})
     assert "too short" in response.text
     assert database() == before
 

@@ -1,5 +1,6 @@
 """Register: a claim on a name and an address, and a mail."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import product
@@ -80,19 +81,132 @@ def test_nobody_registers_as_staff(browser: Client) -> None:
     ],
 )
 def test_a_weak_password_is_refused(browser: Client, password: str, complaint: str) -> None:
-    typed = registration(password1=password, password2=password)
+    typed = registration(password=password)
     response = browser.post("/users/register/", typed)
     assert complaint in response.text
     assert database() == []
 
 
-def test_two_different_passwords_are_refused(browser: Client) -> None:
-    response = browser.post("/users/register/", registration(password2=NEW_PASSWORD))
-    assert "password fields didn’t match" in response.text
+@pytest.mark.parametrize("box", ["terms", "privacy"])
+def test_without_consent_nothing_is_kept(browser: Client, box: str) -> None:
+    typed = registration()
+    del typed[box]
+    response = browser.post("/users/register/", typed)
+    assert "Without it we cannot make an account for you." in response.text
+    assert f'href="/{box}/"' in response.text
     assert database() == []
 
 
+def test_the_consent_is_kept_with_its_date_and_version(browser: Client, settings: Any) -> None:
+    browser.post("/users/register/", registration())
+    carol = User.objects.get()
+    assert carol.consent_version == settings.CONSENT_VERSION
+    assert carol.consented_at is not None
+    assert abs(timezone.now() - carol.consented_at) < timedelta(hours=1)
+
+
+def test_errors_are_listed_with_links_and_what_was_typed_stays(browser: Client) -> None:
+    response = browser.post("/users/register/", registration(user_id="홍길동", password="short"))
+    assert 'role="alert" tabindex="-1" autofocus' in response.text
+    for field in ("user_id", "password"):
+        assert f'<li><a href="#id_{field}">' in response.text
+    assert 'value="carol@example.com"' in response.text
+    assert re.search(r'id="id_terms"[^>]* checked', response.text)
+    assert PASSWORD not in response.text
+    assert '<form class="panel" method="post" novalidate>' in response.text
+
+
+# The same form twice
+
+
+def test_a_double_click_leads_to_the_same_page_and_sends_one_mail(browser: Client) -> None:
+    """Both were sent before an answer came: the second with the cookies of the first."""
+    browser.get("/users/register/")
+    cookies = browser.cookies.copy()
+    assert browser.post("/users/register/", registration()).status_code == 302
+    browser.cookies = cookies
+    again = browser.post("/users/register/", registration(), follow=True)
+    assert again.redirect_chain == [("/users/register/success/", 302)]
+    assert "carol@example.com" in again.text
+    assert User.objects.count() == 1
+    assert len(deliver_all()) == 1
+
+
+def test_the_same_form_once_more_later_is_no_new_registration(browser: Client) -> None:
+    browser.get("/users/register/")
+    browser.post("/users/register/", registration())
+    [letter] = deliver_all()
+    before = database()
+    again = browser.post("/users/register/", registration(), follow=True)
+    assert again.redirect_chain == [("/users/register/success/", 302)]
+    assert database() == before
+    assert browser.get(link_in(letter)).status_code == 302, "its link still works"
+
+
+@pytest.mark.parametrize(
+    "change", [{"email": "x@example.com"}, {"name": "X"}, {"password": NEW_PASSWORD}]
+)
+def test_another_form_of_the_same_browser_is_no_double_click(
+    browser: Client, change: dict[str, str]
+) -> None:
+    browser.get("/users/register/")
+    cookies = browser.cookies.copy()
+    browser.post("/users/register/", registration())
+    browser.cookies = cookies
+    assert "This ID is taken." in browser.post("/users/register/", registration(**change)).text
+
+
+def test_the_same_form_of_another_browser_is_no_double_click(
+    browser: Client, other_browser: Client
+) -> None:
+    for reader in (browser, other_browser):
+        reader.get("/users/register/")
+    browser.post("/users/register/", registration())
+    assert "This ID is taken." in other_browser.post("/users/register/", registration()).text
+
+
 # The name
+
+
+@pytest.mark.parametrize("user_id", ["20231234", "2023-kim", "3d-lab", "abc", "a_b-c"])
+def test_a_student_number_is_an_id(browser: Client, user_id: str) -> None:
+    assert browser.post("/users/register/", registration(user_id=user_id)).status_code == 302
+    assert User.objects.get().user_id == user_id
+
+
+@pytest.mark.parametrize("user_id", ["010-1234-5678", "01012345678", "1588-1234", "-abc", "_abc"])
+def test_what_looks_like_a_telephone_number_is_no_id(browser: Client, user_id: str) -> None:
+    """A stranger can have it mailed to anybody, and telephones make a link of it."""
+    response = browser.post("/users/register/", registration(user_id=user_id))
+    assert "such as hong-gildong or 20231234" in response.text
+    assert database() == []
+
+
+def test_whether_an_id_is_free_is_said_as_the_form_says_it(
+    browser: Client, other_browser: Client, alice: User, clock: Any
+) -> None:
+    def asked(user_id: str, reader: Client = browser) -> tuple[bool, str]:
+        answer = reader.get("/users/register/id/", {"user_id": user_id}).json()
+        return answer["free"], answer["says"]
+
+    assert asked("carol") == (True, "This ID is free.")
+    assert asked("ALICE") == (False, "This ID is taken. Please choose another.")
+    assert asked("admin")[0] is False
+    assert "3 to 30" in asked("홍길동")[1]
+    browser.post("/users/register/", registration())
+    assert asked("carol")[0], "its own claim gives way"
+    assert not asked("carol", other_browser)[0]
+    clock(timezone.now() + LATER)
+    assert asked("carol", other_browser)[0]
+
+
+def test_whether_an_id_is_free_is_asked_so_often_an_hour_and_no_more(
+    browser: Client, settings: Any
+) -> None:
+    settings.FORMS_PER_NETWORK_LIMIT = 2
+    answers = [browser.get("/users/register/id/", {"user_id": "carol"}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert browser.post("/users/register/", registration()).status_code == 302, "counted apart"
 
 
 @pytest.mark.parametrize(

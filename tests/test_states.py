@@ -63,7 +63,7 @@ def test_no_link_from_before_brings_a_disabled_account_back(
     person.refresh_from_db()
     links.append(link(person))
     before = database()
-    typed = {"password": PASSWORD, "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    typed = {"password": PASSWORD, "new_password": NEW_PASSWORD}
     for path in links:
         visitor = Client()
         assert visitor.get(path, follow=True).status_code == 404
@@ -93,7 +93,7 @@ def test_a_link_from_before_stays_dead_when_staff_lets_the_person_in_again(
 @pytest.mark.parametrize(
     ("state", "signed_in", "words"),
     [
-        ("waiting", False, "Your account is not open yet"),
+        ("waiting", False, "Your account is not activated yet"),
         ("active", True, "Hello, Eve"),
         ("disabled", False, "do not match"),
     ],
@@ -175,7 +175,7 @@ def test_password_change(browser: Client, cast: Callable[..., User], state: str)
     browser.force_login(eve)
     before = database()
     typed = {"old_password": PASSWORD}
-    typed |= {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    typed |= {"new_password": NEW_PASSWORD}
     response = browser.post("/users/password/change/", typed)
     assert response["Location"].startswith("/users/login/") == (state != "active")
     assert (database() == before) == (state != "active")

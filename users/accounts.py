@@ -45,11 +45,15 @@ def register(
     password: str,
     language: str,
     replacing: UUID | None = None,
+    consent: str = "",
+    made_by: str = "",
     asker: str = "",
 ) -> User:
     """Creates a claim and queues its message. `replacing`: the visitor's earlier claim, if any.
 
-    `asker`, here and below: `visitors.asker`; empty if staff asks.
+    `consent`: the version of the terms agreed to. `made_by`: `visitors.form_key`; the same form
+    once more gets the claim that it has made. `asker`, here and below: `visitors.asker`; empty if
+    staff asks.
     """
     claim = User(
         user_id=identity.clean_user_id(user_id),
@@ -57,7 +61,12 @@ def register(
         name=identity.clean_name(name),
         level=Level.MEMBER,
         language=language,
+        consented_at=timezone.now() if consent else None,
+        consent_version=consent,
+        made_by=made_by,
     )
+    if same := _sent_before(claim, password):
+        return same
     claim.set_password(password)  # slow on purpose, so outside the transaction
     try:
         with transaction.atomic():
@@ -71,11 +80,30 @@ def register(
             claim.save(force_insert=True)
             api.post("register", user=claim, asker=asker, anew=True)
     except IntegrityError as error:
+        if same := _sent_before(claim, password):  # at the same moment
+            return same
         if User.objects.named(claim.user_id).exclude(pk=replacing or claim.pk).exists():
             raise UserIdTaken from error
         raise  # not about the user_id: a bug
     log.info("registered %s", claim.pk)
     return claim
+
+
+def _sent_before(claim: User, password: str) -> User | None:
+    """The claim that this very form has made already: of a double click, the second is no other."""
+    if not claim.made_by:
+        return None
+    typed = {"user_id": claim.user_id, "email": claim.email, "name": claim.name}
+    same = User.objects.waiting().filter(**typed, made_by=claim.made_by)
+    for earlier in same:
+        if not earlier.claim_is_expired and earlier.check_password(password):
+            return earlier
+    return None
+
+
+def is_free(user_id: str, mine: User | None) -> bool:
+    """Whether `register` would take this ID from somebody whose own claim is `mine`."""
+    return all(other == mine or other.claim_is_expired for other in User.objects.named(user_id))
 
 
 def _lock(people: UserQuerySet) -> list[UUID]:

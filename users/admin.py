@@ -88,6 +88,8 @@ class UserAdmin(admin.ModelAdmin):
                     "created_at",
                     "claim_expires_at",
                     "activated_at",
+                    "consented_at",
+                    "consent_version",
                     "last_login",
                     "taken_notices",
                     "failed_sign_ins",
@@ -106,6 +108,8 @@ class UserAdmin(admin.ModelAdmin):
         "created_at",
         "claim_expires_at",
         "activated_at",
+        "consented_at",
+        "consent_version",
         "last_login",
         "failed_sign_ins",
     ]

@@ -5,8 +5,13 @@ from typing import Any
 from django import forms
 from django.contrib.auth import authenticate
 from django.contrib.auth import forms as auth_forms
+from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.urls import reverse, reverse_lazy
+from django.utils.functional import lazy
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
@@ -19,8 +24,18 @@ class UserIdField(forms.CharField):
         super().__init__(
             label=_("ID"),
             max_length=identity.USER_ID_MAX_LENGTH,
-            help_text=_("3 to 30 Latin letters, digits, “-” or “_”. You sign in with it."),
-            widget=forms.TextInput({"autocomplete": "username", "autocapitalize": "none"}),
+            help_text=_(
+                "3 to 30 Latin letters, digits, “-” or “_”, such as hong-gildong or 20231234. "
+                "You sign in with it."
+            ),
+            widget=forms.TextInput(
+                {
+                    "autocomplete": "username",
+                    "autocapitalize": "none",
+                    "spellcheck": "false",
+                    "data-check": reverse_lazy("users:register_id"),
+                }
+            ),
         )
 
     def clean(self, value: Any) -> str:
@@ -60,50 +75,69 @@ class PasswordField(forms.CharField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            label=_("Password"),
             strip=False,
-            widget=forms.PasswordInput({"autocomplete": "current-password"}),
-            **kwargs,
+            **{
+                "label": _("Password"),
+                "widget": forms.PasswordInput({"autocomplete": "current-password"}),
+                **kwargs,
+            },
         )
         passwords.add_limits(self)
 
 
-class NewPasswordMixin(auth_forms.SetPasswordMixin):
-    """Adds our limits to Django's pairs of new-password fields."""
+class NewPasswordField(PasswordField):
+    """One field, which its button shows; typed twice unseen, it is only pasted twice."""
 
-    pair: tuple[str, str]
-    fields: dict[str, forms.Field]
-    cleaned_data: dict[str, Any]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in self.pair:
-            passwords.add_limits(self.fields[name])
-
-    def validate_password_for_user(self, user: User, password_field_name: str = "") -> None:
-        # Checked as it will be stored: a decomposed 한 is three characters, and no harder to guess.
-        typed = self.cleaned_data.get(password_field_name)
-        if typed:
-            self.cleaned_data[password_field_name] = passwords.normalized(typed)
-        super().validate_password_for_user(user, password_field_name)
+    def __init__(self, label: Any) -> None:
+        super().__init__(
+            label=label,
+            help_text=_("At least 8 characters; three or four words together make a strong one."),
+            widget=forms.PasswordInput({"autocomplete": "new-password", "data-meter": ""}),
+        )
 
 
-class RegistrationForm(NewPasswordMixin, forms.Form):
-    pair = ("password1", "password2")
+@sensitive_variables()
+def check_new_password(form: forms.Form, name: str, user: User) -> None:
+    # Checked as it will be stored: a decomposed 한 is three characters, and no harder to guess.
+    if typed := form.cleaned_data.get(name):
+        form.cleaned_data[name] = passwords.normalized(typed)
+        try:
+            validate_password(form.cleaned_data[name], user)
+        except ValidationError as error:
+            form.add_error(name, error)
 
+
+class ConsentField(forms.BooleanField):
+    """A box for each document, as the law on personal data wants it."""
+
+    def __init__(self, text: Any, page: str) -> None:
+        super().__init__(
+            label=lazy(lambda: format_html(text, reverse(page)), SafeString)(),
+            error_messages={"required": _("Without it we cannot make an account for you.")},
+        )
+
+
+class RegistrationForm(forms.Form):
     user_id = UserIdField()
     name = NameField()
     email = AddressField(outside=True, help_text=_("The activation link goes here."))
-    password1, password2 = auth_forms.SetPasswordMixin.create_password_fields()
-
-    field_order = ("user_id", "name", "email", "password1", "password2")
+    password = NewPasswordField(_("Password"))
+    terms = ConsentField(
+        _('I agree to the <a href="{}" target="_blank">terms of use</a> (required).'), "terms"
+    )
+    privacy = ConsentField(
+        _(
+            "I agree that my ID, name and e-mail address are kept as the "
+            '<a href="{}" target="_blank">privacy policy</a> says (required).'
+        ),
+        "privacy",
+    )
 
     @sensitive_variables()
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        self.validate_passwords()
         person = User(**{name: cleaned.get(name, "") for name in ("user_id", "name", "email")})
-        self.validate_password_for_user(person, password_field_name="password1")
+        check_new_password(self, "password", person)
         return cleaned
 
 
@@ -164,26 +198,35 @@ class ActivationForm(forms.Form):
         return password
 
 
-class NewPasswordForm(NewPasswordMixin, auth_forms.SetPasswordForm):
+class NewPasswordForm(forms.Form):
     """The mailbox is proven; a new password replaces the old one."""
 
-    pair = ("new_password1", "new_password2")
+    new_password = NewPasswordField(_("New password"))
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        check_new_password(self, "new_password", self.user)
+        return cleaned
 
 
-class ChangeForm(NewPasswordMixin, auth_forms.PasswordChangeForm):
-    pair = ("new_password1", "new_password2")
+class ChangeForm(NewPasswordForm):
+    old_password = PasswordField()
+    field_order = ("old_password", "new_password")
 
     def __init__(self, *args: Any, request: HttpRequest | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.request = request
-        passwords.add_limits(self.fields["old_password"])
+        self.fields["old_password"].label = _("Current password")
 
     @sensitive_variables()
     def clean_old_password(self) -> str:
         password: str = self.cleaned_data["old_password"]
         if not is_password_of(self.user, password, self.request):
-            message = self.error_messages["password_incorrect"]
-            raise ValidationError(message, code="password_incorrect")
+            raise ValidationError(texts.PASSWORD_WRONG, code="password_wrong")
         return password
 
 

@@ -22,7 +22,8 @@ ADDRESS_MAX_LENGTH = 254  # RFC 5321, a path without its angle brackets
 
 # No dot and no "@": a mail program turns what looks like a host into a link, and a stranger can
 # have a letter with this user_id sent to anybody.
-USER_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{2,29}")
+# Nor what looks like a telephone number: one begins with 0, or is digits with hyphens.
+USER_ID = re.compile(r"(?!0)(?![0-9]+-[0-9-]*$)[A-Za-z0-9][A-Za-z0-9_-]{2,29}")
 # RFC 5321 without quoted local parts, which are legal, unused and a source of bugs.
 LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}")
 
@@ -51,8 +52,8 @@ def clean_user_id(typed: str, *, allow_reserved: bool = False) -> str:
     if not USER_ID.fullmatch(user_id):
         raise ValidationError(
             _(
-                "Use 3 to 30 Latin letters, digits, “-” or “_”, beginning with a letter, "
-                "such as hong-gildong."
+                "Use 3 to 30 Latin letters, digits, “-” or “_”, such as hong-gildong or 20231234. "
+                "It may not begin with 0, nor look like a telephone number."
             ),
             code="user_id_invalid",
         )

@@ -128,6 +128,18 @@ class User(AbstractBaseUser, PermissionsMixin):
     taken_notices = models.BooleanField(
         _("hears of registrations with their address"), default=True
     )
+    # To the terms and the privacy policy of this version (settings.CONSENT_VERSION).
+    consented_at = models.DateTimeField(_("consented"), null=True, editable=False)
+    consent_version = models.CharField(
+        _("consented to the version of"),
+        max_length=20,
+        blank=True,
+        default="",
+        db_default="",  # for processes that still run the code from before
+        editable=False,
+    )
+    # A keyed hash of the form that made it: the same form once more is a second click.
+    made_by = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
     # Part of the hash of every session and reset link: incrementing it ends them all.
     session_epoch = models.PositiveIntegerField(default=0, editable=False)
 

@@ -40,7 +40,7 @@ class ContextWordValidator:
                 )
 
     def get_help_text(self) -> Any:
-        return _("Not the name of this site, with or without a number.")
+        return _("Your password can't be the site's name, with or without a number.")
 
 
 def add_limits(field: forms.Field) -> None:

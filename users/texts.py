@@ -11,9 +11,10 @@ ACTIVATED = _("Your e-mail address is verified. Welcome!")
 PASSWORD_CHANGED = _("Your password was changed. Other devices were signed out.")
 SIGNED_OUT = _("You are signed out.")
 
+USER_ID_FREE = _("This ID is free.")
 USER_ID_TAKEN = _("This ID is taken. Please choose another.")
 LOGIN_FAILED = _("The ID or address and the password do not match. Please check both.")
-LOGIN_WAITING = _("Your account is not activated yet. Open the link in our mail first.")
+LOGIN_WAITING = _("Your account is not activated yet. Open the link in our e-mail first.")
 PASSWORD_WRONG = _("That is not the password of this account.")
 NOT_YOUR_REGISTRATION = _(
     "This page is open only to the browser that registered, until the account is activated."

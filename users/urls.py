@@ -16,6 +16,7 @@ urlpatterns = [
         limited(guarded(visitors_only(register.RegisterView.as_view()))),
         name="register",
     ),
+    path("register/id/", limited(register.register_id, "GET", "questions"), name="register_id"),
     path("register/success/", register.RegisterSuccessView.as_view(), name="register_success"),
     path("register/status/", register.register_status, name="register_status"),
     path(
@@ -60,7 +61,7 @@ urlpatterns = [
     ),
     path(
         "password/reset/sent/",
-        visitors_only(password.PasswordResetSentView.as_view()),
+        password.PasswordResetSentView.as_view(),
         name="password_reset_sent",
     ),
     path(
@@ -82,6 +83,11 @@ urlpatterns = [
         "password/change/",
         guarded(password.PasswordChangeView.as_view()),
         name="password_change",
+    ),
+    path(
+        "password/change/forgot/",
+        limited(password.change_forgot),
+        name="password_change_forgot",
     ),
     path("notices/<uidb64>/<token>/", notices.NoticesView.as_view(), name="notices"),
     path("language/", language.choose_language, name="language"),

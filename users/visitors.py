@@ -44,25 +44,25 @@ def visitors_only(view: View) -> View:
     return wrapper
 
 
-def limited(view: View) -> View:
-    """Answers 429 to a network that has sent too many POSTs this hour."""
+def limited(view: View, method: str = "POST", what: str = "forms") -> View:
+    """Answers 429 to a network that has sent too many of these this hour."""
 
     @functools.wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.method == "POST":
+        if request.method == method:
             # A customer of many networks may send more than one network, but not from each as much.
             # What is too many for a network is not counted for its neighbours.
             most, found = settings.FORMS_PER_NETWORK_LIMIT, networks(request) or [UNKNOWN]
-            if any(_count(one) > most * 2**wider for wider, one in enumerate(found)):
+            if any(_count(f"{what}:{one}") > most * 2**n for n, one in enumerate(found)):
                 return _too_many(request)
         return view(request, *args, **kwargs)
 
     return wrapper
 
 
-def _count(network: str) -> int:
+def _count(what: str) -> int:
     """The requests of this network in this hour, with this one. All forms share one counter."""
-    key = f"forms:{network}:{int(time.time()) // WINDOW}"
+    key = f"{what}:{int(time.time()) // WINDOW}"
     try:
         cache.add(key, 0, WINDOW)
         return int(cache.incr(key))
@@ -194,12 +194,18 @@ def _device(request: HttpRequest) -> list[str]:
 CLAIM, ASKED = "claim", "asked"
 
 
+def form_key(request: HttpRequest) -> str:
+    """Of this browser, by the secret that its forms carry; empty without one."""
+    secret = request.META.get("CSRF_COOKIE", "")
+    return salted_hmac("users.visitors.form", secret).hexdigest()[:32] if secret else ""
+
+
 def remember_claim(request: HttpRequest, claim: User, *, asked: bool = False) -> None:
     """This browser has registered (so it has `asked` for a message), or has given the password."""
     if request.session.session_key:  # whoever knew the old session must not see the claim
         request.session.cycle_key()
     request.session[CLAIM] = str(claim.pk)
-    request.session[ASKED] = [timezone.now().timestamp()] if asked else []
+    request.session[ASKED] = [claim.created_at.timestamp()] if asked else []
 
 
 def forget_claim(request: HttpRequest) -> None:

@@ -64,6 +64,10 @@ class Reader:
         for name, value in fields.items():
             self.page.fill(f"#id_{name}", value)
 
+    def agree(self) -> None:
+        for box in ("terms", "privacy"):
+            self.page.check(f"#id_{box}")
+
     def click(self, what: str) -> None:
         """Clicks what leads to a page, and waits until that is there with its styles."""
         with self.page.expect_navigation():
@@ -90,7 +94,8 @@ class Reader:
     def register(self, user_id: str, name: str = "") -> None:
         self.open("/users/register/")
         self.fill(user_id=user_id, name=name or user_id.title(), email=address_of(user_id))
-        self.fill(password1=PASSWORD, password2=PASSWORD)
+        self.fill(password=PASSWORD)
+        self.agree()
         self.submit()
         self.is_at("/users/register/success/")
 

@@ -134,8 +134,9 @@ class Crowd:
             "user_id": user_id,
             "name": user_id.title(),
             "email": address_of(user_id),
-            "password1": PASSWORD,
-            "password2": PASSWORD,
+            "password": PASSWORD,
+            "terms": "on",
+            "privacy": "on",
         }
         answer, page, presses = self._press(
             browser,

@@ -78,7 +78,8 @@ def test_register_lose_the_password_find_it_change_it(
     reader.follow("/users/register/")
     reader.is_at("/users/register/")
     reader.fill(user_id=user_id, name=name, email=address)
-    reader.fill(password1=PASSWORD, password2=PASSWORD)
+    reader.fill(password=PASSWORD)
+    reader.agree()
     reader.submit()
     reader.is_at("/users/register/success/")
     expect(reader.page.locator("main")).to_contain_text(address)
@@ -111,7 +112,7 @@ def test_register_lose_the_password_find_it_change_it(
     reader.open(letter.link)
     reader.is_at("/users/password/reset/*")
     assert letter.link.rsplit("/", 2)[1] not in reader.page.url, "the token leaves the address"
-    reader.fill(new_password1=NEW_PASSWORD, new_password2=NEW_PASSWORD)
+    reader.fill(new_password=NEW_PASSWORD)
     reader.submit()
     reader.is_at("/users/password/reset/done/")
     reader.follow("/users/login/")
@@ -123,9 +124,7 @@ def test_register_lose_the_password_find_it_change_it(
     # 5. Change it.
     reader.follow("/users/password/change/")
     reader.is_at("/users/password/change/")
-    reader.fill(
-        old_password=NEW_PASSWORD, new_password1=THIRD_PASSWORD, new_password2=THIRD_PASSWORD
-    )
+    reader.fill(old_password=NEW_PASSWORD, new_password=THIRD_PASSWORD)
     reader.submit()
     reader.is_at("/")
     reader.is_signed_in_as(name)
@@ -163,7 +162,7 @@ def test_on_a_phone_the_mailbox_is_enough_for_a_new_password(
     phone.open(smtp.wait("jiwoo@example.com").link)
     phone.click('main a[href$="/password/"]')
     phone.is_at("/users/activate/*")
-    phone.fill(new_password1=NEW_PASSWORD, new_password2=NEW_PASSWORD)
+    phone.fill(new_password=NEW_PASSWORD)
     phone.submit()
     phone.is_at("/")
     phone.is_signed_in_as("Jiwoo")
@@ -212,7 +211,7 @@ def test_the_journey_through_amazon_ses(new_site: Callable[..., Site], ses: Ses)
     assert sent.path == "/users/password/reset/sent/"
     letter = ses.wait("alice@example.com", 2)
     check_letter(letter, "ko")
-    passwords = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    passwords = {"new_password": NEW_PASSWORD}
     assert visitor.post(letter.link, **passwords).path == "/users/password/reset/done/"
     assert visitor.sign_in("alice", NEW_PASSWORD).path == "/"
 

@@ -30,7 +30,7 @@ def test_the_journey_on_postgresql(
 
     visitor = Visitor(site)
     visitor.post("/users/password/reset/", email="ALICE@example.com")
-    passwords = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    passwords = {"new_password": NEW_PASSWORD}
     link = smtp.wait("alice@example.com", 2).link
     assert visitor.post(link, **passwords).path == "/users/password/reset/done/"
     assert visitor.sign_in("alice", NEW_PASSWORD).path == "/"

@@ -47,8 +47,9 @@ class Visitor:
             user_id=user_id,
             name=user_id.title(),
             email=address_of(user_id),
-            password1=PASSWORD,
-            password2=PASSWORD,
+            password=PASSWORD,
+            terms="on",
+            privacy="on",
         )
 
     def sign_in(self, user_id: str, password: str) -> Answer:

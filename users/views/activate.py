@@ -89,7 +89,7 @@ class ActivatePasswordView(ActivationLink, FormView):
 
     def form_valid(self, form: NewPasswordForm) -> HttpResponse:
         try:
-            password = form.cleaned_data["new_password1"]
+            password = form.cleaned_data["new_password"]
             return self.welcome(accounts.activate(self.person, password))
         except accounts.LinkSpent:
             return self.bad_link()

@@ -1,15 +1,15 @@
 """Password: reset by e-mail, and change."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
-from django.contrib.auth import views as auth_views
-from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
 from django.views.generic import FormView, TemplateView
 
 from users import accounts, guard, texts, tokens, visitors
@@ -57,7 +57,7 @@ class PasswordResetConfirmView(ResetLink, FormView):
 
     def form_valid(self, form: NewPasswordForm) -> HttpResponse:
         try:
-            accounts.choose_password(self.person, form.cleaned_data["new_password1"])
+            accounts.choose_password(self.person, form.cleaned_data["new_password"])
         except accounts.LinkSpent:
             return self.bad_link()
         response = self.without_token(redirect("users:password_reset_done"))
@@ -83,18 +83,29 @@ class PasswordResetDoneView(TemplateView):
     template_name = "users/password_reset_done.html"
 
 
-class PasswordChangeView(auth_views.PasswordChangeView):
+@method_decorator([login_required, sensitive_post_parameters()], name="dispatch")
+class PasswordChangeView(FormView):
     template_name = "users/password_change.html"
     form_class = ChangeForm
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        return {**super().get_form_kwargs(), "request": self.request}
+        return {**super().get_form_kwargs(), "request": self.request, "user": self.request.user}
 
-    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
+    def form_valid(self, form: ChangeForm) -> HttpResponse:
         try:
-            user = accounts.choose_password(form.user, form.cleaned_data["new_password1"])
+            user = accounts.choose_password(form.user, form.cleaned_data["new_password"])
         except accounts.LinkSpent:  # changed or disabled elsewhere at this moment
             return redirect("users:login")
         update_session_auth_hash(self.request, user)  # all sessions end but this one
         messages.success(self.request, texts.PASSWORD_CHANGED)
         return redirect("home")
+
+
+@require_POST
+@login_required
+def change_forgot(request: HttpRequest) -> HttpResponse:
+    """Signed in, and the current password is forgotten: the mailbox proves who it is."""
+    user = cast(User, request.user)
+    accounts.request_reset(user.email, user.language, visitors.asker(request))
+    response = redirect("users:password_reset_sent")
+    return visitors.remember_request(request, response, user.email)

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.decorators import method_decorator
@@ -13,7 +14,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 from django.views.generic import FormView
 
-from users import accounts, mailboxes, progress, texts, visitors
+from users import accounts, identity, mailboxes, progress, texts, visitors
 from users.forms import CorrectionForm, RegistrationForm
 
 
@@ -30,16 +31,31 @@ class RegisterView(FormView):
                 user_id=typed["user_id"],
                 email=typed["email"],
                 name=typed["name"],
-                password=typed["password1"],
+                password=typed["password"],
                 language=self.request.LANGUAGE_CODE,
                 replacing=earlier.pk if earlier else None,
+                consent=settings.CONSENT_VERSION,
+                made_by=visitors.form_key(self.request),
                 asker=visitors.asker(self.request),
             )
         except accounts.UserIdTaken:
             form.add_error("user_id", texts.USER_ID_TAKEN)
             return self.form_invalid(form)
-        visitors.remember_claim(self.request, claim, asked=True)
+        if claim != earlier:  # else it is a second click
+            visitors.remember_claim(self.request, claim, asked=True)
         return redirect("users:register_success")
+
+
+@require_safe
+@never_cache
+def register_id(request: HttpRequest) -> JsonResponse:
+    """What the form would say of this ID, and no more; static/site.js asks it while one types."""
+    try:
+        user_id = identity.clean_user_id(request.GET.get("user_id", ""))
+    except ValidationError as error:
+        return JsonResponse({"free": False, "says": error.messages[0]})
+    free = accounts.is_free(user_id, visitors.claim_of(request))
+    return JsonResponse({"free": free, "says": texts.USER_ID_FREE if free else texts.USER_ID_TAKEN})
 
 
 @method_decorator(never_cache, name="dispatch")
