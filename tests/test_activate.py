@@ -104,7 +104,7 @@ def test_a_new_password_shuts_out_whoever_chose_the_old(
     browser: Client, other_browser: Client, bob: User
 ) -> None:
     open_link(browser, activation_link(bob))
-    assert "set a new one instead" in browser.get(f"/users/activate/{uid(bob)}/open/").text
+    assert "you can set a new one" in browser.get(f"/users/activate/{uid(bob)}/open/").text
     typed = {"new_password": NEW_PASSWORD}
     response = browser.post(f"/users/activate/{uid(bob)}/password/", typed, follow=True)
     assert response.redirect_chain == [("/", 302)]
