@@ -87,6 +87,7 @@ class Bench:
             "SSL_CERT_FILE": str(self.server.certificates),
             "BENCH_LETTER": str(self.folder / "letter"),
             "MAIL_THREADS": "4",
+            "MAIL_THREADS_AT_MOST": "4",  # as many connections as the others have
         }
 
     @contextlib.contextmanager
@@ -126,10 +127,11 @@ class Bench:
     def run_spread(self, port: int, name: str, processes: int) -> Figures:
         """Several processes of the site on one database, as under a web server with workers."""
         taken = self.server.taken()
-        threads = {"MAIL_THREADS": str(4 // processes)}
+        share = str(4 // processes)
+        threads = {"MAIL_THREADS": share, "MAIL_THREADS_AT_MOST": share}
         environment = self.environment(port) | threads | self.database(name)
-        share = str(self.mails // processes)
-        command = [sys.executable, "-m", "bench.senders", "site", share, "--together"]
+        command = [sys.executable, "-m", "bench.senders", "site", str(self.mails // processes)]
+        command += ["--together"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         all_of_them = [
             subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)  # type: ignore[call-overload]
