@@ -92,12 +92,16 @@ class Alarms:
 
     def take_probe(self) -> bool:
         """Takes the right to try, which one message a minute has; whether it was free."""
-        now = self.clock()
-        # Or it is later than any probe: the clock was set back.
-        free = Q(probe_at__lte=now) | Q(probe_at__gt=now + PROBE_EVERY)
-        if self._raised().filter(free).update(probe_at=now + PROBE_EVERY):
+        if self._free().update(probe_at=self.clock() + PROBE_EVERY):
             return True
         return not self._raised().exists()  # it has ended meanwhile: everybody may
+
+    def wake_a_probe(self) -> None:
+        """Lets one message come when one may try: whoever was to come may have been killed."""
+        if self.is_raised() and self._free().exists():
+            on_hold = Mail.objects.filter(state=State.PENDING, on_hold=True)
+            if mail := on_hold.order_by("priority", "due").first():
+                on_hold.filter(pk=mail.pk).update(due=self.clock())
 
     def hold(self, mail: Mail) -> None:
         """The message waits for the end of the alarm."""
@@ -129,6 +133,12 @@ class Alarms:
 
     def _raised(self) -> QuerySet[Alarm]:
         return Alarm.objects.filter(pk=1, ended_at__isnull=True)
+
+    def _free(self) -> QuerySet[Alarm]:
+        """It, if somebody may try."""
+        now = self.clock()
+        # Or it is later than any probe: the clock was set back.
+        return self._raised().filter(Q(probe_at__lte=now) | Q(probe_at__gt=now + PROBE_EVERY))
 
     def _release(self) -> int:
         on_hold = Mail.objects.filter(on_hold=True, state=State.PENDING)

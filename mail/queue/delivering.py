@@ -43,6 +43,7 @@ CLOCKS_DIFFER = timedelta(minutes=1)  # those of two machines
 
 def overdue() -> list[tuple[Any, int]]:
     """The rows a sweep requeues, with their priority: lost hints, dead senders, retries."""
+    alarms.wake_a_probe()
     rows = Mail.objects.overdue().filter(letter__in=letters)
     return list(rows.values_list("pk", "priority")[:ROWS_A_SWEEP])
 

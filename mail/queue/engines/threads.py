@@ -93,7 +93,8 @@ class Pool:
             had_work = self.send_step()
             if self._leaves(self.limit if had_work else self.least):
                 break
-        self.jobs.put((0, next(self.arrivals), None))  # wakes the next one that is idle
+        else:
+            self.jobs.put((0, next(self.arrivals), None))  # wakes the next one that is idle
         connection.close()
         databases.close_all()
 
@@ -195,11 +196,10 @@ class Pool:
 
 
 def _has_started(thread: threading.Thread) -> bool:
+    """Where the machine has no thread left, visitors get their pages all the same; mail waits."""
     try:
         thread.start()
-    except (
-        RuntimeError
-    ) as error:  # the machine has none left: visitors get their pages, and mail waits
+    except RuntimeError as error:
         log.error("%s cannot be started: %s", thread.name, error)
         return False
     return True
