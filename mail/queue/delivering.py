@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 ROWS_A_SWEEP = 200
 MARK_EVERY = 0.5  # seconds, while the database is away; see `threads.SWEEP_SEEING`
 # A server that accepts no more connections, and has accepted a message so shortly before.
-CROWDED_WITHIN = timedelta(seconds=30)
+CROWDED_WITHIN = timedelta(seconds=15)
 CROWDED_FOR = timedelta(seconds=1)
 CLOCKS_DIFFER = timedelta(minutes=1)  # those of two machines
 

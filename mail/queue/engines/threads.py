@@ -29,8 +29,9 @@ SWEEP_EVERY = 5.0  # seconds
 SWEEP_BEHIND = 0.05  # seconds, while more is overdue than one sweep requeues
 SEEING_AGAIN = 2.0  # seconds; whoever has sent a message marks it first (`delivering.MARK_EVERY`)
 IDLE_FOR = 20.0  # seconds without work after which a sender closes its connection
-# Seconds without more senders after the server has refused one; twice as many each time.
-GROW_AGAIN_AFTER, GROW_AGAIN_AT_LAST = 30.0, 600.0
+# Seconds without more senders after the server has refused one; twice as many if it does so again.
+GROW_AGAIN_AFTER, GROW_AGAIN_AT_LAST = 10.0, 600.0
+REFUSED_FOR = 1.0  # second, until the last sender asks for a connection again
 START_AGAIN_AFTER = 10.0  # seconds, where the machine had no thread for us
 CLOCK_WAS_SET = 60.0  # seconds; a smaller step back is none that anybody would notice
 STOP_WITHIN = 20.0  # seconds for what is in flight; what has not begun stays a pending row
@@ -109,18 +110,24 @@ class Pool:
     def _adapt(self, mail: Mail) -> None:
         """One sender more with each success, while messages wait; one fewer with each refusal."""
         now = time.monotonic()
+        refused = mail.cause in (Cause.CROWDED, Cause.TIMED_OUT)
         with self.changing:
-            if mail.cause in (Cause.CROWDED, Cause.TIMED_OUT):
+            if refused:
                 # The sweeper and one sender stay.
                 self.limit = max(2, min(self.limit, len(self.threads)) - 1)
-                self.grow_at = now + self.grow_wait
-                self.grow_wait = min(2 * self.grow_wait, GROW_AGAIN_AT_LAST)
+                if now >= self.grow_at:  # several at once are one refusal
+                    self.grow_at = now + self.grow_wait
+                    self.grow_wait = min(2 * self.grow_wait, GROW_AGAIN_AT_LAST)
             elif mail.state == State.SENT and not self.jobs.empty() and now >= self.grow_at:
                 self.limit = self.most
+                if now >= self.grow_at + self.grow_wait:
+                    self.grow_wait = GROW_AGAIN_AFTER
                 if len(self.threads) < self.limit and not self.stopping.is_set():
                     name = f"mail-sender-{next(self.arrivals)}"
                     thread = threading.Thread(target=self.send, name=name, daemon=True)
                     self.threads += [thread] if _has_started(thread) else []
+        if refused and len(self.threads) <= 2:
+            self.stopping.wait(REFUSED_FOR)
 
     def send_step(self) -> bool:
         """Delivers what is next; whether there was any. An idle sender closes its connection."""
