@@ -30,7 +30,7 @@ SWEEP_BEHIND = 0.05  # seconds, while more is overdue than one sweep requeues
 SEEING_AGAIN = 2.0  # seconds; whoever has sent a message marks it first (`delivering.MARK_EVERY`)
 IDLE_FOR = 20.0  # seconds without work after which a sender closes its connection
 # Seconds without more senders after the server has refused one; twice as many if it does so again.
-GROW_AGAIN_AFTER, GROW_AGAIN_AT_LAST = 10.0, 600.0
+GROW_AGAIN_AFTER, GROW_AGAIN_AT_LAST = 5.0, 60.0
 REFUSED_FOR = 1.0  # second, until the last sender asks for a connection again
 START_AGAIN_AFTER = 10.0  # seconds, where the machine had no thread for us
 CLOCK_WAS_SET = 60.0  # seconds; a smaller step back is none that anybody would notice
