@@ -37,6 +37,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Any:
     statements = plans.Statements()
     database_connection.execute_wrappers.append(statements)
     yield
+    if database_connection.vendor != "sqlite":
+        return  # it chooses by statistics, which would need many more rows: see test_plans.py
     with django_db_blocker.unblock():
         problems = statements.problems()
     assert not problems, "\n".join([f"{len(problems)} read all of what grows:", *problems])

@@ -93,8 +93,9 @@ def prune(number: int) -> str:
     """Two claims that expired long ago are deleted, and at that moment their visitor comes back."""
     both = [claim(f"old-{number}-{letter}", "old@example.com") for letter in "ab"]
     low, high = sorted(both, key=lambda claim: claim.pk)
+    old = timezone.now() - timedelta(days=9)
     for each in (high, low):  # this is their order in the table now
-        User.objects.filter(pk=each.pk).update(claim_expires_at=timezone.now() - timedelta(days=9))
+        User.objects.filter(pk=each.pk).update(claim_expires_at=old, created_at=old)
     held = Event()
 
     def hold() -> None:

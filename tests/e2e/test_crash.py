@@ -16,6 +16,7 @@ IN_WORKERS = {"MAIL_ENGINE": "threads"}
 PENDING = "SELECT 1 FROM mail_mail WHERE state = 'pending'"
 CLAIMED = f"{PENDING} AND claimed"
 TRIED = f"{PENDING} AND attempts > 0 AND NOT claimed"
+PROBED = "SELECT 1 FROM mail_attempt"
 SENT = "SELECT 1 FROM mail_mail WHERE state = 'sent'"
 ATTEMPTS = "SELECT attempts FROM mail_mail"
 PATIENT = {"EMAIL_TIMEOUT": 120}  # seconds, the longest that it may be
@@ -110,8 +111,9 @@ def test_nobody_waits_for_a_mail_server_that_is_away(
 def test_a_kill_9_while_the_mail_server_is_down(new_smtp_site: NewSite, smtp: SmtpServer) -> None:
     site = new_smtp_site().start()
     register_everybody(site)
-    wait_for(lambda: len(site.rows(TRIED)) == len(PEOPLE), "each was tried")
+    wait_for(lambda: site.rows(PROBED), "one was tried, for all of them")
     site.kill()
+    assert len(site.rows(PENDING)) == len(PEOPLE)
 
     smtp.up()
     Visitor(site.start()).get("/")
