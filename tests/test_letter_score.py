@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.core.mail import EmailMultiAlternatives
 
+from cs_web.config import _contrast_with_white
 from mail.desk.trial import sample_names
 from mail.models import Mail
 from mail.queue import delivering, posting
@@ -115,8 +116,66 @@ def test_text_and_html_say_the_same() -> None:
 
 
 def words_of_html(source: str) -> list[str]:
-    body = source[source.index("<body") :]
+    body = source[source.index('<td class="m-card') :]  # after the preheader, the mark and the name
     return html.unescape(re.sub(r"<[^>]*>", " ", body)).split()
+
+
+FOR_WORD = r"<!--\[if mso\]>.*?<!\[endif\]-->"
+
+
+def test_the_preview_in_a_list_of_mail_is_a_sentence_of_the_letter() -> None:
+    for which in EACH:
+        letter = received(*which)
+        [preview] = re.findall(r'class="m-preheader"[^>]*>(.*?)</div>', part(letter, "html"), re.S)
+        assert len(preview) > 10, which
+        assert html.unescape(preview.strip()) in part(letter, "plain"), which
+
+
+def test_the_head_has_the_sites_mark_and_name_in_the_readers_language(settings: Any) -> None:
+    settings.SITE_NAME = {"ko": "수학과", "en": "Mathematics", "zh-hant": "數學系"}
+    for name, language in EACH:
+        source = part(received(name, language), "html")
+        head = source[source.index("</head>") : source.index('class="m-card')]
+        cells = re.findall(r"<td[^>]*>([^<]+)</td>", head)
+        assert cells == [settings.SITE_NAME[language][0], settings.SITE_NAME[language]]
+
+
+def test_outlook_has_a_width_and_a_button_of_its_own() -> None:
+    """The engine of Word knows no max-width and no padding on a link, and inherits no font."""
+    for which in EACH:
+        source = part(received(*which), "html")
+        style, opening, closing = re.findall(FOR_WORD, source, re.S)
+        assert re.search(r"\.m-button-cell \{ padding: \d+px", style), which
+        assert re.search(r"\btd, p, a, span \{ font-family:", style), which
+        assert 'width="600"' in opening, which
+        assert opening.count("<t") == closing.count("</t"), which
+        assert source.index(opening) < source.index("max-width:600px") < source.index(closing)
+        for button in re.findall(r"<a [^>]*padding:", source):
+            assert (
+                f'm-button-cell" style="border-radius:8px; background-color:#0b5768;">{button}'
+                in (source)
+            ), which
+
+
+@pytest.mark.parametrize("accent", ["#0b5768", "#6a1b9a", "#000000", "#b00020", "#0000ff"])
+def test_the_accent_is_the_operators_and_reads_well_in_the_dark(settings: Any, accent: str) -> None:
+    settings.ACCENT_COLOR = accent
+    source = part(received("register_taken", "ko"), "html")
+    style, inline = source.split("</style>", 1)
+    light = set(re.findall(r"#[0-9a-f]{6}", inline))
+    assert accent in light
+    assert accent == "#0b5768" or "#0b5768" not in source
+    dark = dict(re.findall(r"\.(m-[a-z-]+) \{ (?:background-)?color: (#[0-9a-f]{6})", style))
+    assert contrast(dark["m-link"], dark["m-card"]) >= 4.5
+    assert contrast(dark["m-on-button"], dark["m-button"]) >= 4.5
+    worn = set(re.findall(r'class="([^"]+)"', inline))
+    assert set(dark) <= {one for classes in worn for one in classes.split()}
+
+
+def contrast(one: str, other: str) -> float:
+    """Of WCAG 2.2, from what each has with white."""
+    light, dark = sorted((_contrast_with_white(one), _contrast_with_white(other)))
+    return dark / light
 
 
 # Whatever a mail program would fetch by itself would tell us who reads, when and where.

@@ -5,6 +5,7 @@ side effects: it returns another one, which writes the message. For an address t
 message to a sample person is written and thrown away.
 """
 
+import colorsys
 import re
 from datetime import datetime, timedelta
 from functools import partial
@@ -196,11 +197,24 @@ def _letter(stem: str, to: str, language: str, **context: Any) -> EmailMultiAlte
         context |= {
             "site_name": settings.SITE_NAME[language],
             "site_url": settings.SITE_URL,
+            "mark": settings.SITE_NAME[language][0],
+            "accent": settings.ACCENT_COLOR,
+            "accent_in_the_dark": _in_the_dark(settings.ACCENT_COLOR),
         }
         subject = " ".join(render_to_string(f"mail/{stem}.subject.txt", context).split())
         text = render_to_string(f"mail/{stem}.txt", context)
         html = render_to_string(f"mail/{stem}.html", context)
     return EmailMultiAlternatives(subject, text, to=[to], alternatives=[(html, "text/html")])
+
+
+def _in_the_dark(colour: str) -> str:
+    """The same hue, light enough for a dark ground. Pages leave that to the browser's color-mix,
+    which mail programs do not know."""
+    hue, _, saturation = colorsys.rgb_to_hls(
+        *(int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    )
+    parts = colorsys.hls_to_rgb(hue, 0.72, min(saturation, 0.52))
+    return "#" + "".join(f"{round(part * 255):02x}" for part in parts)
 
 
 # Samples
