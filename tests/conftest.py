@@ -13,7 +13,6 @@ from django.core.mail import EmailMultiAlternatives
 from django.db import connection as database_connection
 from django.test import Client
 from django.utils import timezone
-from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from cs_web.proxies import watch
@@ -163,7 +162,7 @@ def registration(**changes: str) -> dict[str, str]:
 
 
 def uid(person: User) -> str:
-    return urlsafe_base64_encode(force_bytes(person.pk))
+    return urlsafe_base64_encode(person.pk.bytes)
 
 
 def activation_link(claim: User) -> str:

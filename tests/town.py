@@ -12,7 +12,6 @@ from django.contrib.sessions.models import Session
 from django.http import HttpRequest
 from django.test import Client
 from django.utils import timezone
-from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from mail.models import Mail, mailbox_of
@@ -56,9 +55,7 @@ class Link(NamedTuple):
 
 def links_in(letter: Any) -> list[Link]:
     [to] = letter.to
-    people = {
-        urlsafe_base64_encode(force_bytes(person.pk)): person for person in User.objects.all()
-    }
+    people = {urlsafe_base64_encode(person.pk.bytes): person for person in User.objects.all()}
     found = []
     for path, purpose in LINK.findall(str(letter.body)):
         person = people[path.split("/")[-3]]

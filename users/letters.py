@@ -19,7 +19,6 @@ from django.db.models import Exists, OuterRef
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone, translation
-from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from mail import api
@@ -187,7 +186,7 @@ def _link(name: str, user: User, keys: PasswordResetTokenGenerator) -> str:
     made = keys._num_seconds(keys._now())
     while LIKE_A_WALLET.search(token := keys._make_token_with_timestamp(user, made, keys.secret)):
         made -= 1
-    uidb64 = urlsafe_base64_encode(force_bytes(user.pk))
+    uidb64 = urlsafe_base64_encode(user.pk.bytes)  # 22 characters; of its text they would be 48
     return api.absolute_url(reverse(name, kwargs={"uidb64": uidb64, "token": token}))
 
 
