@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from email.utils import getaddresses
+from email.utils import getaddresses, quote
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -122,6 +122,12 @@ def _by_language(value: object) -> object:
     return dict.fromkeys(OUR_NAME, value) if isinstance(value, str) else value
 
 
+def _sender(name: str, address: str) -> str:
+    """As RFC 5322 has it: a name with a comma or the like is quoted."""
+    named = f'"{quote(name)}"' if set(name) & set('()<>[]:;@\\,."') else name
+    return f"{named} <{address}>"
+
+
 def _contrast_with_white(colour: str) -> float:
     """As WCAG 2.2 reckons it."""
     parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
@@ -202,7 +208,8 @@ class Config(BaseModel):
     @field_validator("SITE_NAME")
     @classmethod
     def _name_in_every_language(cls, names: dict[str, str]) -> dict[str, str]:
-        if not names or not all(name.strip() for name in names.values()):
+        names = {language: " ".join(name.split()) for language, name in names.items()}
+        if not names or not all(names.values()):
             raise ValueError("must not be empty")
         if unknown := set(names) - set(OUR_NAME):
             raise ValueError(f"has a language that is not ko, en or zh-hant: {unknown}")
@@ -293,11 +300,12 @@ class Config(BaseModel):
         if login and domain and "@" not in login:
             self.EMAIL_HOST_USER = login = f"{login}@{domain}"
         if not self.DEFAULT_FROM_EMAIL:
-            if domain:
-                self.DEFAULT_FROM_EMAIL = login
+            name = self.SITE_NAME[self.LANGUAGE_CODE]
+            if domain and login:
+                self.DEFAULT_FROM_EMAIL = _sender(name, login)
             elif self.EMAIL_SERVICE and not service.is_real:
                 host = "localhost" if ":" in self.site_host else self.site_host
-                self.DEFAULT_FROM_EMAIL = f"컴퓨터공학부 <noreply@{host}>"
+                self.DEFAULT_FROM_EMAIL = _sender(name, f"noreply@{host}")
         return self
 
     @property

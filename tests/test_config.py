@@ -2,10 +2,12 @@
 
 import json
 import secrets
+from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.mail import EmailMessage
 
 from cs_web import config
 from cs_web.config import EXAMPLES, Config, ConfigurationError
@@ -80,7 +82,29 @@ def test_debug_writes_mail_to_files_and_answers_to_the_machines_own_names() -> N
 @pytest.mark.parametrize("domain", ["naver", "gmail"])
 def test_a_login_without_domain_gets_its_own_and_is_the_sender(domain: str) -> None:
     conf = read(EMAIL_SERVICE=domain, **LOGIN)
-    assert conf.EMAIL_HOST_USER == conf.DEFAULT_FROM_EMAIL == f"cs-office@{domain}.com"
+    assert f"cs-office@{domain}.com" == conf.EMAIL_HOST_USER
+    assert f"컴퓨터공학부 <cs-office@{domain}.com>" == conf.DEFAULT_FROM_EMAIL
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "expected"),
+    [
+        ("수학과", "ko", "수학과"),
+        ('{"ko": "수학과", "en": "Mathematics"}', "en", "Mathematics"),
+        ("Arts,  Letters & Co.", "en", '"Arts, Letters & Co."'),
+        ('The "A" (Seoul)', "en", r'"The \"A\" (Seoul)"'),
+        ("Line\r\nBcc: x@example.com", "en", '"Line Bcc: x@example.com"'),
+    ],
+)
+def test_the_sender_has_the_sites_name_in_the_sites_language(
+    name: str, language: str, expected: str
+) -> None:
+    conf = read(EMAIL_SERVICE="naver", **LOGIN, SITE_NAME=name, LANGUAGE_CODE=language)
+    assert f"{expected} <cs-office@naver.com>" == conf.DEFAULT_FROM_EMAIL
+    message = EmailMessage("s", "b", conf.DEFAULT_FROM_EMAIL, ["a@example.com"])
+    said = message_from_bytes(message.message().as_bytes(), policy=policy.default)["From"]
+    assert said.addresses[0].addr_spec == "cs-office@naver.com"
+    assert said.addresses[0].display_name == conf.SITE_NAME[language]
 
 
 def test_a_whole_login_and_a_sender_of_ones_own_stay_as_they_are() -> None:
