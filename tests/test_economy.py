@@ -448,7 +448,7 @@ def test_a_notice_of_one_kind_does_not_take_the_place_of_another(now: Any, alice
     assert len(notices(deliver_all())) == 1
     api.post("login_failures", address="alice@example.com")
     [letter] = deliver_all()
-    assert "somebody tries to sign in" in letter.subject
+    assert "someone is trying to sign in" in letter.subject
     now.shift(timedelta(hours=25))
     api.post("login_failures", address="alice")
     assert len(deliver_all()) == 1

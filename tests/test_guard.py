@@ -349,8 +349,8 @@ def test_the_owner_is_told_once_a_day(stranger: Stranger, alice: User) -> None:
     stranger.use_up("alice@example.com", guard.NOTIFY_AFTER)
     [letter] = deliver_all()
     assert letter.to == ["alice@example.com"]
-    assert letter.subject == "alice, somebody tries to sign in to your account"
-    assert "22 wrong passwords" in letter.body
+    assert letter.subject == "alice, someone is trying to sign in to your account"
+    assert "wrong password was entered 22 times" in letter.body
     stranger.clock(timezone.now() + timedelta(hours=25))
     stranger.use_up("alice", guard.NOTIFY_AFTER)
     assert len(deliver_all()) == 1

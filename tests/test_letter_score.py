@@ -4,6 +4,7 @@ import html
 import re
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from itertools import product
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.core.mail import EmailMultiAlternatives
+from django.utils import timezone
 
 from cs_web.config import _contrast_with_white
 from mail.desk.trial import sample_names
@@ -19,8 +21,8 @@ from mail.queue import delivering, posting
 from mail.queue.letters import samples
 from tests.conftest import deliver_all
 from tests.elsewhere import ROOT
-from users import letters, tokens
-from users.models import User
+from users import guard, letters, tokens
+from users.models import FailedSignIn, User
 
 LANGUAGES = ["ko", "en", "zh-hant"]
 SITES_OWN = [name for name in sample_names() if name != "adhoc"]  # which has no template
@@ -252,3 +254,65 @@ def test_the_owner_of_an_address_reads_nothing_of_who_typed_it(
     [letter] = deliver_all()
     assert letter.to == [alice.email]
     assert not re.findall("(?i)mallory|evil|win 1000", str(sent(letter)))
+
+
+# To an owner whom it warns
+
+
+def test_a_notice_of_guesses_names_the_last_one_and_its_networks(
+    cast: Callable[..., User],
+) -> None:
+    """Networks have no place, and no browser: what a browser says of itself is anybody's text."""
+    alice = cast("alice", language="en")
+    rows = {"": 14, "198.51.100.20": 1, "203.0.113.7": 8, "2001:db8:1::/64": 3, "192.0.2.1": 2}
+    for network, times in rows.items():
+        name = guard.hashed("alice")
+        day = {"day": timezone.localdate(), "last_at": datetime(2026, 11, 20, 5, 3, tzinfo=UTC)}
+        FailedSignIn.objects.create(name=name, network=network, times=times, **day)
+    FailedSignIn.objects.create(
+        name=guard.hashed(alice.email), network="unknown", times=9, day=timezone.localdate()
+    )
+    posting.post("login_failures", address="alice")
+    [letter] = deliver_all()
+    for body in (str(letter.body), str(letter.alternatives[0][0])):
+        assert "a wrong password was entered 14 times" in body
+        assert "Last attempt: 20 November 2026, 2:03 PM KST" in body
+        assert "From: 203.0.113.7, 2001:db8:1::/64, 192.0.2.1" in body
+        assert "198.51.100.20" not in body
+        assert "unknown" not in body
+
+
+def test_a_guess_through_no_known_network_is_noticed_without_one(cast: Callable[..., User]) -> None:
+    cast("alice", language="en")
+    for network in ("", "unknown"):
+        FailedSignIn.objects.create(
+            name=guard.hashed("alice"), network=network, times=10, day=timezone.localdate()
+        )
+    posting.post("login_failures", address="alice")
+    [letter] = deliver_all()
+    assert "Last attempt: " in str(letter.body)
+    assert "From:" not in str(letter.body)
+
+
+@pytest.mark.parametrize(
+    ("language", "when"),
+    [
+        ("ko", "2026년 11월 20일 오후 2:03 KST"),
+        ("en", "20 November 2026, 2:03 PM KST"),
+        ("zh-hant", "2026年11月20日 14:03 KST"),
+    ],
+)
+@pytest.mark.parametrize("name", ["register", "password_change"])
+def test_a_notice_names_the_time_with_its_zone(
+    cast: Callable[..., User], clock: Any, name: str, language: str, when: str
+) -> None:
+    """That of what happened, and not of the letter."""
+    happened = datetime(2026, 11, 20, 5, 3, tzinfo=UTC)
+    clock(happened)
+    alice = cast("alice", language=language)
+    claim = cast("claim", "waiting", email=alice.email) if name == "register" else alice
+    posting.post(name, user=claim)
+    clock(happened + timedelta(hours=2))
+    [letter] = deliver_all()
+    assert when in str(letter.body)
+    assert when in str(letter.alternatives[0][0])

@@ -85,7 +85,7 @@ def test_a_trial_sends_the_real_letter_with_a_link_that_opens_nothing(
     mail("test", ADDRESS, "--language", "en")
     [letter] = server.letters
     assert letter.to == letter.message["To"] == ADDRESS
-    assert letter.subject == "hong-gildong, please confirm your registration"
+    assert letter.subject == "hong-gildong, activate your account"
     assert letter.message["Message-ID"].endswith("@cs.example.ac.kr>")
     assert letter.message["Auto-Submitted"] == "auto-generated"
     [link] = set(re.findall(r"https://cs\.example\.ac\.kr(/users/activate/\S+/)", letter.text))

@@ -20,7 +20,7 @@ from users.models import User
 REGISTERED = "입력하신 이메일 주소로 인증 메일을 보냅니다. 인증을 마치면 로그인할 수 있습니다."
 ACTIVATED = "메일 인증이 완료되었습니다. 회원가입을 축하드립니다!"
 ACTIVATION_FAILED = "메일 인증에 실패했습니다."
-SUBJECT = "carol님의 회원가입 인증메일 입니다."
+SUBJECT = "carol님의 회원가입 인증 메일입니다."
 
 
 @pytest.fixture

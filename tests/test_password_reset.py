@@ -32,7 +32,7 @@ def test_alice_forgets_her_password_and_gets_back_in(browser: Client, alice: Use
     asked = browser.post("/users/password/reset/", {"email": "Alice@EXAMPLE.com"}, follow=True)
     assert asked.redirect_chain == [("/users/password/reset/sent/", 302)]
     [letter] = deliver_all()
-    assert (letter.to, letter.subject) == (["alice@example.com"], "alice, choose a new password")
+    assert (letter.to, letter.subject) == (["alice@example.com"], "alice, reset your password")
 
     page = browser.get(link_in(letter), follow=True)
     assert page.redirect_chain == [(f"/users/password/reset/{uid(alice)}/open/", 302)]
@@ -69,8 +69,8 @@ def test_every_address_gets_the_same_page_after_the_same_work(
 @pytest.mark.parametrize(
     ("state", "subject"),
     [
-        ("active", "alice, choose a new password"),
-        ("waiting", "alice, please confirm your registration"),
+        ("active", "alice, reset your password"),
+        ("waiting", "alice, activate your account"),
         ("disabled", None),
         ("unknown", None),
     ],

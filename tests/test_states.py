@@ -107,14 +107,14 @@ def test_login(
     assert is_signed_in(browser) == signed_in
 
 
-CONFIRM, TAKEN = "please confirm your registration", "you already have an account"
+CONFIRM, TAKEN = "activate your account", "you already have an account"
 
 
 @pytest.mark.parametrize(
     ("form", "state", "subjects"),
     [
         ("/users/password/reset/", "waiting", [f"eve, {CONFIRM}"]),
-        ("/users/password/reset/", "active", ["eve, choose a new password"]),
+        ("/users/password/reset/", "active", ["eve, reset your password"]),
         ("/users/password/reset/", "disabled", NOTHING),
         ("/users/password/reset/", "unknown", NOTHING),
         ("/users/activate/resend/", "waiting", [f"eve, {CONFIRM}"]),

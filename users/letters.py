@@ -23,10 +23,11 @@ from django.utils.http import urlsafe_base64_encode
 
 from mail import api
 from users import accounts, guard, tokens
-from users.models import State, User
+from users.models import FailedSignIn, State, User
 
 A_DAY = timedelta(days=1)
 CLAIMS_PER_LETTER = 3
+NETWORKS_PER_LETTER = 3
 
 # One token in sixty looks like a Bitcoin wallet to a spam filter, which costs 1 to 2 points.
 LIKE_A_WALLET = re.compile(r"-[13][1-9a-f]{31}$")
@@ -95,7 +96,7 @@ def _to_claims(mail: api.Mail, owner: User | None, claims: list[User]) -> api.De
     if reason := api.suppression_of(mail.address):
         return api.suppressed(reason)
     if owner is not None:
-        taken = api.Writer(partial(_register_taken, owner), api.Budget.NOTICE)
+        taken = api.Writer(partial(_register_taken, owner, mail.created_at), api.Budget.NOTICE)
         if owner.taken_notices:
             return taken
         why = "the owner of this address wants no such notice"
@@ -134,12 +135,13 @@ def _register(claims: list[User]) -> EmailMultiAlternatives:
     )
 
 
-def _register_taken(owner: User) -> EmailMultiAlternatives:
+def _register_taken(owner: User, when: datetime) -> EmailMultiAlternatives:
     return _letter(
         "register_taken",
         owner.email,
         owner.language,
         user_id=owner.user_id,
+        when=timezone.localtime(when),
         disabled=owner.state == State.DISABLED,
         login_url=api.absolute_url(reverse("users:login")),
         reset_url=api.absolute_url(reverse("users:password_reset")),
@@ -169,14 +171,24 @@ def _password_change(person: User, when: datetime) -> EmailMultiAlternatives:
     )
 
 
-def _login_failures(owner: User, times: int | None = None) -> EmailMultiAlternatives:
-    in_all = guard.failures_of(owner).filter(network="", day__gte=timezone.localdate() - A_DAY)
+def _login_failures(owner: User) -> EmailMultiAlternatives:
+    failures = guard.failures_of(owner).filter(day__gte=timezone.localdate() - A_DAY)
+    return _about_failures(owner, list(failures))
+
+
+def _about_failures(owner: User, failures: list[FailedSignIn]) -> EmailMultiAlternatives:
+    """Of whoever tried: when, and from where in the network. What their browser says of itself
+    would be a text of theirs."""
+    in_all = [row for row in failures if not row.network]
+    networks = dict.fromkeys(row.network for row in failures if row.network not in ("", "unknown"))
     return _letter(
         "login_failures",
         owner.email,
         owner.language,
         user_id=owner.user_id,
-        times=times or sum(row.times for row in in_all),
+        times=sum(row.times for row in in_all),
+        when=max((timezone.localtime(row.last_at) for row in in_all), default=None),
+        networks=", ".join(list(networks)[:NETWORKS_PER_LETTER]),
         reset_url=api.absolute_url(reverse("users:password_reset")),
     )
 
@@ -233,14 +245,22 @@ def _disabled(language: str) -> User:
     return _sample_user(language, activated_at=timezone.now())
 
 
+def _taken(owner: User) -> EmailMultiAlternatives:
+    return _register_taken(owner, timezone.now())
+
+
+def _failures() -> list[FailedSignIn]:
+    return [FailedSignIn(network=network, times=12) for network in ("", "203.0.113.7")]
+
+
 api.add_sample("register", lambda language: _register([_sample_user(language)]))
 api.add_sample("register_several", lambda language: _register(_several(language)))
-api.add_sample(
-    "register_taken", lambda language: _register_taken(_sample_user(language, is_active=True))
-)
-api.add_sample("register_taken_disabled", lambda language: _register_taken(_disabled(language)))
+api.add_sample("register_taken", lambda language: _taken(_sample_user(language, is_active=True)))
+api.add_sample("register_taken_disabled", lambda language: _taken(_disabled(language)))
 api.add_sample("password_reset", lambda language: _password_reset(_sample_user(language)))
 api.add_sample(
     "password_change", lambda language: _password_change(_sample_user(language), timezone.now())
 )
-api.add_sample("login_failures", lambda language: _login_failures(_sample_user(language), times=12))
+api.add_sample(
+    "login_failures", lambda language: _about_failures(_sample_user(language), _failures())
+)
