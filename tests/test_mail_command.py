@@ -11,7 +11,7 @@ import pytest
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from django.core.management import CommandError, call_command
 
-from mail.desk.trial import sample_names
+from mail.desk.trial import Trial, sample_names
 from mail.queue.letters import samples
 from tests.servers import LOGIN, PASSWORD, SmtpServer, TlsSmtpServer, free_port
 from users.models import User
@@ -72,7 +72,8 @@ def test_a_trial_says_by_whom_how_fast_and_what_the_server_said(server: SmtpServ
         r"TLS +STARTTLS",
         rf"login +{LOGIN}",
         r"sender +컴퓨터공학부 <noreply@cs\.example\.ac\.kr>",
-        r"connecting +\d+\.\d{3} s",
+        rf"connecting to 127\.0\.0\.1:{server.port} …",
+        r"connected +\d+\.\d{3} s",
         r"register \(en\) +\d+\.\d{3} s  250 accepted",
     ):
         assert re.search(f"(?m)^{line}$", said), line
@@ -120,6 +121,29 @@ def test_a_trial_by_console_says_that_nothing_leaves(settings: Any, capsys: Any)
     assert code == 0
     assert "mail leaves this machine nowhere" in said
     assert f"To: {ADDRESS}" in capsys.readouterr().out
+
+
+def test_a_trial_says_where_it_connects_to_before_it_does(
+    smtp_settings: Any, monkeypatch: Any
+) -> None:
+    printed = io.StringIO()
+    said = []
+    monkeypatch.setattr(Trial, "connect", lambda self: said.append(printed.getvalue()) or 0.0)
+    monkeypatch.setattr(Trial, "send", lambda *_: (0.0, "accepted"))
+    call_command("mail", "test", ADDRESS, stdout=printed)
+    assert said[0].splitlines()[-1] == f"connecting to 127.0.0.1:{smtp_settings.EMAIL_PORT} …"
+
+
+def test_a_trial_by_file_says_where_to_look(settings: Any, tmp_path: Path) -> None:
+    settings.EMAIL_SERVICE, settings.EMAIL_BACKEND = "file", "mail.transport.file.EmailBackend"
+    settings.MAILBOX_DIR, settings.DEBUG = tmp_path, True
+    code, said = mail("test", ADDRESS)
+    assert code == 0
+    assert f"a file in {tmp_path}, and {settings.SITE_URL}/mailbox/ shows it." in said
+    assert "connect" not in said
+    assert len(list(tmp_path.glob("*.eml"))) == 1
+    settings.DEBUG = False  # then nothing shows it
+    assert "/mailbox/ shows" not in mail("test", ADDRESS)[1]
 
 
 @pytest.mark.parametrize("address", ["", "nobody", "a@b@c", "a@example.com\nBcc: b@example.com"])
@@ -243,7 +267,7 @@ def test_a_refused_message_ends_with_what_to_do(
 def test_status_can_try_the_login_without_sending(server: SmtpServer, settings: Any) -> None:
     code, said = mail("status", "--check")
     assert code == 0
-    assert re.search(r"(?m)^connecting +\d+\.\d{3} s$", said)
+    assert re.search(r"(?m)^connected +\d+\.\d{3} s$", said)
     settings.EMAIL_HOST_PASSWORD = "wrong"
     code, said = mail("status", "--check")
     assert code == 1

@@ -13,6 +13,7 @@ from django.utils import timezone
 from mail import api
 from mail.causes import Cause
 from mail.desk import operations
+from mail.desk.verbs import changing
 from mail.models import HANDED_OVER, Attempt, Mail, State, Suppression
 from mail.queue import posting
 from mail.queue.alarms import alarms
@@ -169,9 +170,49 @@ def test_cancel_leaves_what_is_in_flight_and_what_is_done() -> None:
     claimed = take(Mail.objects.get().pk)
     done = row(State.SENT)
     assert claimed
-    assert "Cancelled: 0." in mail("cancel", "--all")[1]
+    assert "Cancelled: 0." in mail("cancel", "--all", "--yes")[1]
     assert claimed.mark_sent()
     assert Mail.objects.get(pk=done.pk).state == State.SENT
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("answer", "state"), [("y", "cancelled"), ("n", "pending"), ("", "pending")]
+)
+def test_to_cancel_all_one_is_asked(monkeypatch: Any, answer: str, state: str) -> None:
+    row(age=LATER)
+    asked = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or answer)
+    code, _ = mail("cancel", "--all")
+    assert asked == ["Cancel all 1 that wait? [y/N] "]
+    assert (code == 0) == (state == "cancelled")
+    assert Mail.objects.get().state == state
+
+
+@pytest.mark.django_db
+def test_where_nobody_can_be_asked_only_yes_cancels_all(monkeypatch: Any) -> None:
+    row(age=LATER)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    with pytest.raises(CommandError, match="--yes"):
+        mail("cancel", "--all")
+    assert Mail.objects.get().state == State.PENDING
+    assert "Cancelled: 1." in mail("cancel", "--all", "--yes")[1]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("command", "state"), [("retry", "failed"), ("cancel", "pending")])
+def test_a_dry_run_lists_what_it_would_change(monkeypatch: Any, command: str, state: str) -> None:
+    for name in ("a", "b", "c"):
+        row(state, address=f"{name}@example.com", age=timedelta(minutes="abc".index(name)))
+    row(State.SENT, address="d@example.com")
+    said = mail(command, "--all", "--dry-run")[1]
+    assert re.findall(r"\w@example\.com", said) == [f"{n}@example.com" for n in "abc"]
+    monkeypatch.setattr(changing, "SHOWN_OF_A_DRY_RUN", 2)
+    said = mail(command, "--all", "--dry-run")[1]
+    assert re.findall(r"\w@example\.com", said) == ["a@example.com", "b@example.com"]
+    assert "older ones" in said
+    assert ": 3. Nothing was changed." in said
 
 
 # prune

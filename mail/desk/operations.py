@@ -1,16 +1,19 @@
 """What operators do with the queue: look, send again, cancel, tidy up."""
 
 import contextlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, When
 from django.utils import timezone
 
+from mail import conf
 from mail.causes import Cause
 from mail.models import (
     HANDED_OVER,
@@ -18,6 +21,7 @@ from mail.models import (
     TO_NOBODY,
     Attempt,
     Mail,
+    MailQuerySet,
     Report,
     State,
     Suppression,
@@ -151,6 +155,33 @@ def rates(days: int = 7) -> Rates:
         complained=Count("pk", filter=Q(state=State.COMPLAINED)),
     )
     return Rates(**counted)
+
+
+def selected(letter: str | None, to: str | None) -> MailQuerySet:
+    rows = Mail.objects.to(to) if to else Mail.objects.all()
+    return rows.filter(letter=letter) if letter else rows
+
+
+def listed(
+    state: str | None, letter: str | None, to: str | None, since: datetime | None
+) -> QuerySet[Mail]:
+    rows = selected(letter, to)
+    if state:
+        rows = rows.filter(state=state)
+    if since:
+        rows = rows.filter(created_at__gte=since)
+    return newest(rows, to) if state or letter else rows.order_by("-created_at")
+
+
+def newest(rows: QuerySet[Mail], to: str | None) -> QuerySet[Mail]:
+    """Of a state or a letter, the newest first; to one address are few, by an index of its own."""
+    return (rows if to else rows.filter(LISTED)).order_by("-created_at")
+
+
+def error_without_link(mail: Mail) -> str:
+    """A server that dislikes a message may quote what it found there, and a link is a key."""
+    host = urlsplit(conf.SITE_URL).netloc
+    return re.sub(rf"\S*{re.escape(host)}/\S+", "(a link)", mail.error) if host else mail.error
 
 
 def unsent(rows: QuerySet[Mail]) -> QuerySet[Mail]:

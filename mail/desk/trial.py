@@ -23,24 +23,42 @@ T = TypeVar("T")
 
 def describe() -> dict[str, str]:
     """By whom and how mail leaves, as it is configured. No password and no key."""
-    service = conf.SERVICES.get(conf.EMAIL_SERVICE or "")
     about = {"service": str(conf.EMAIL_SERVICE)}
     if conf.EMAIL_SERVICE == "ses":
         key = conf.AWS_ACCESS_KEY_ID
-        about["server"] = conf.AWS_SES_REGION_ENDPOINT_URL
+        about["server"] = server()
         about["region"] = conf.AWS_SES_REGION_NAME
         about["login"] = f"access key …{key[-4:]}" if key else "this machine's own (IAM role)"
-    elif service and not service.is_real:
+    elif not server():
         about["server"] = "none: mail leaves this machine nowhere"
     else:
         starttls = "STARTTLS" if settings.EMAIL_USE_TLS else "none"
-        about["server"] = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
+        about["server"] = server()
         about["TLS"] = "from the start (SSL)" if settings.EMAIL_USE_SSL else starttls
         about["login"] = settings.EMAIL_HOST_USER or "none"
     about["sender"] = settings.DEFAULT_FROM_EMAIL
     if conf.EMAIL_REPLY_TO:
         about["reply to"] = conf.EMAIL_REPLY_TO
     return about
+
+
+def server() -> str:
+    """Where a connection goes; "" if mail leaves this machine nowhere."""
+    if conf.EMAIL_SERVICE == "ses":
+        return str(conf.AWS_SES_REGION_ENDPOINT_URL)
+    service = conf.SERVICES.get(conf.EMAIL_SERVICE or "")
+    is_real = service is None or service.is_real
+    return f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}" if is_real else ""
+
+
+def where_to_look() -> str:
+    """For what was just sent."""
+    if conf.EMAIL_SERVICE == "file":
+        page = f", and {conf.absolute_url('/mailbox/')} shows it" if settings.DEBUG else ""
+        return f"It has not left this machine: it is a file in {conf.MAILBOX_DIR}{page}."
+    if not server():
+        return "It has not left this machine: it is printed above."
+    return "Accepted by the mail service. Look into the mailbox, and its spam folder."
 
 
 def sample_names() -> list[str]:
@@ -64,6 +82,7 @@ class Trial:
             # The reply to a message often holds its number there; smtplib keeps that to itself.
             hear = smtp.getreply
             smtp.getreply = lambda: self.replies.append(hear()) or self.replies[-1]  # type: ignore
+        self.doing = "connected" if server() and conf.EMAIL_SERVICE != "ses" else "ready"
         return seconds
 
     def send(self, sample: str, language: str, address: str) -> tuple[float, str]:
