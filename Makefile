@@ -10,6 +10,9 @@ VENV_PYTHON = .venv/bin/python
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1 - /p' Makefile
 
+# For scripts/environment.py, which see.
+run test: export MAKE_PID = $(shell echo $$PPID)
+
 run: ## set everything up and start the site (PORT=8001 for another port)
 	@$(PYTHON) scripts/run.py $(PORT)
 

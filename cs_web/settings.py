@@ -50,11 +50,10 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "whitenoise.runserver_nostatic",
-    "django.contrib.staticfiles",
     "mail",
     "users",
     "cs_web",
+    "django.contrib.staticfiles",  # below cs_web, whose runserver wins
 ]
 
 MIDDLEWARE = [

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -47,12 +48,27 @@ def start(main: Callable[[], int], *, interrupted: int) -> None:
     `interrupted` is the exit code after Ctrl-C: success where that is the normal end.
     """
     try:
-        sys.exit(main())
+        code = main()
     except SetupError as error:
-        sys.exit(f"\n{error}")
+        print(f"\n{error}", file=sys.stderr, flush=True)
+        code = 1
     except KeyboardInterrupt:
         say("\nStopped.")
         sys.exit(interrupted)
+    if code:
+        silence_make()
+    sys.exit(code)
+
+
+def silence_make() -> None:
+    """Keep "make: *** Error 1" from a person who has just read what is wrong.
+
+    make has no option for that. Of SIGPIPE it dies at once, and neither it nor a shell says
+    anything; what the shell gets is not 0 then either. Elsewhere than at a terminal, as in CI, it
+    ends as it always does. MAKE_PID is from the Makefile: nobody else's parent is to die.
+    """
+    if sys.stderr.isatty() and os.environ.get("MAKE_PID") == str(os.getppid()):
+        os.kill(os.getppid(), signal.SIGPIPE)
 
 
 def say(line: str) -> None:

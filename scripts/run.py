@@ -31,7 +31,6 @@ def main() -> int:
     env.say("4/5 Database")
     migrate()
     env.say("5/5 Server")
-    env.say(where_to_look(port))
     return serve(port)
 
 
@@ -58,22 +57,6 @@ def migrate() -> None:
         [env.PYTHON, "manage.py", "migrate"],
         "The database could not be migrated; see Django's output above.",
     )
-
-
-def where_to_look(port: str) -> str:
-    site = f"http://{HOST}:{port}"
-    mailbox = f"  The mailbox   {site}/mailbox/  (all mail appears here, and goes nowhere else)\n"
-    return (
-        f"\n  The site      {site}/\n"
-        f"{mailbox if mail_goes_to_files() else ''}"
-        f"  The admin     {site}/admin/\n"
-        "                to create an administrator: .venv/bin/python manage.py createsuperuser\n"
-        "  To stop       Ctrl-C\n"
-    )
-
-
-def mail_goes_to_files() -> bool:
-    return setting("EMAIL_SERVICE", "file") == "file"
 
 
 def senders_are_ours() -> bool:
