@@ -91,6 +91,11 @@ EXAMPLES = {
 }
 
 
+BEGIN = """There is no secrets.json yet.
+  To develop: `make run` writes one, and starts the site.
+  To deploy: copy secrets.json.example to secrets.json, and fill it in."""
+
+
 class ConfigurationError(ImproperlyConfigured):
     """The configuration is wrong; the message says what, where, and how to fix it."""
 
@@ -336,7 +341,10 @@ def load(secrets_file: Path | None = None, environment: Mapping[str, str] = os.e
     for name, what in _contradictions(config):
         mistakes.setdefault(name, what)
     if mistakes:
-        raise ConfigurationError(_report(mistakes, secrets_file))
+        report = _report(mistakes, secrets_file)
+        if secrets_file and not secrets_file.exists() and "SECRET_KEY" not in values:
+            report = f"{BEGIN}\n\n{report}"
+        raise ConfigurationError(report)
     return config
 
 
