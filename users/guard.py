@@ -32,6 +32,9 @@ PER_NAME = 20
 PER_DEVICE = PER_PROVEN = 10
 LONGEST_WAIT = 60  # seconds
 WAITS = (2, 4, 8, 16, 32, LONGEST_WAIT)  # after each beyond the half
+# Who need not wait is free since before now: of two at once, the second may have looked at the
+# clock first.
+FREE_SINCE = timedelta(seconds=10)
 
 NOTIFY_AFTER = 10  # wrong passwords for a name in a day: its owner gets a letter
 KEPT_FOR = timedelta(days=7)
@@ -111,7 +114,7 @@ ends_at = CASE WHEN users_tally.ends_at <= excluded.free_at THEN excluded.ends_a
     ELSE users_tally.ends_at END,
 free_at = CASE WHEN users_tally.ends_at <= excluded.free_at THEN excluded.free_at {waits}
     ELSE excluded.free_at END
-WHERE users_tally.ends_at <= excluded.free_at OR users_tally.free_at <= excluded.free_at
+WHERE users_tally.ends_at <= excluded.free_at OR users_tally.free_at <= %s
 RETURNING "key"
 """
 GIVE_BACK = """
@@ -130,6 +133,7 @@ def _count(limits: dict[str, int]) -> None:
         for times in range(half + len(WAITS) - 1, half - 1, -1):
             waits += ' WHEN users_tally."key" = %s AND users_tally.times >= %s THEN %s'
             values += [key, times, _stored(now + timedelta(seconds=WAITS[times - half]))]
+    values.append(_stored(now))
     counted = _write(COUNT, limits, 1, now, values, waits=waits)
     if len(counted) < len(limits):  # others were faster
         _give_back([key for (key,) in counted])
@@ -155,7 +159,8 @@ def _write(
 ) -> list[Any]:
     """The rows that it returns. Values: those of new rows, and then `more`."""
     ordered = sorted(keys)
-    new = [(key, times, _stored(now + WINDOW), _stored(now)) for key in ordered]
+    free = _stored(now - FREE_SINCE)
+    new = [(key, times, _stored(now + WINDOW), free) for key in ordered]
     if not new:
         return []
     rows = ", ".join(["(%s, %s, %s, %s)"] * len(new))
