@@ -7,6 +7,7 @@ message to a sample person is written and thrown away.
 
 import colorsys
 import re
+from collections import Counter
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -180,7 +181,10 @@ def _about_failures(owner: User, failures: list[FailedSignIn]) -> EmailMultiAlte
     """Of whoever tried: when, and from where in the network. What their browser says of itself
     would be a text of theirs."""
     in_all = [row for row in failures if not row.network]
-    networks = dict.fromkeys(row.network for row in failures if row.network not in ("", "unknown"))
+    networks: Counter[str] = Counter()
+    for row in failures:
+        if row.network not in ("", "unknown"):
+            networks[row.network] += row.times
     return _letter(
         "login_failures",
         owner.email,
@@ -188,7 +192,7 @@ def _about_failures(owner: User, failures: list[FailedSignIn]) -> EmailMultiAlte
         user_id=owner.user_id,
         times=sum(row.times for row in in_all),
         when=max((timezone.localtime(row.last_at) for row in in_all), default=None),
-        networks=", ".join(list(networks)[:NETWORKS_PER_LETTER]),
+        networks=", ".join(name for name, _ in networks.most_common(NETWORKS_PER_LETTER)),
         reset_url=api.absolute_url(reverse("users:password_reset")),
     )
 
