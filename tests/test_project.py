@@ -377,6 +377,38 @@ CODE = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", README) + re.findall(r"(?m)^    (\S
 MADE_LATER = {"secrets.json", ".venv", ".venv/bin/python"}
 
 
+KOREAN = (ROOT / "README.ko.md").read_text()
+# What a translation leaves as it is, each with how to find it.
+KEPT = {
+    "headings": r"(?m)^(#+) ",
+    "paragraphs, items and rows": r"(?m)^(\d\.|-|\||!)(?= |\[|-)",
+    "blocks of code": r"(?ms)^```\n.*?^```|^    \S[^\n]*(?:\n    \S[^\n]*)*",
+    "code in the text": r"(?<!`)`([^`\n]+)`(?!`)",
+    "links": r"\]\(([^)]+)\)|<(http[^>]+)>",
+}
+
+
+@pytest.mark.parametrize("what", KEPT)
+def test_the_korean_readme_is_in_step(what: str) -> None:
+    """Whoever changes README.md changes the other: same order, section by section."""
+    here, there = (re.split(r"(?m)^(?=## )", text) for text in (README, KOREAN))
+    assert len(here) == len(there)
+    for one, other in zip(here, there, strict=True):
+        expected, found = re.findall(KEPT[what], one), re.findall(KEPT[what], other)
+        if what == "links" and one is here[0]:  # each leads to the other
+            expected.remove(("README.ko.md", ""))
+            found.remove(("README.md", ""))
+        if what == "code in the text":  # Korean has another order of words
+            expected, found = sorted(expected), sorted(found)
+        assert found == expected, one.splitlines()[0]
+
+
+def test_the_korean_readme_is_in_korean() -> None:
+    prose = re.sub(KEPT["blocks of code"], "", KOREAN)
+    sentences = [part for part in prose.split("\n\n") if not re.match(r"[`\[]|#+ cs_web", part)]
+    assert not [part for part in sentences if part.strip() and not re.search("[가-힣]", part)]
+
+
 def test_the_readme_gets_a_newcomer_started() -> None:
     assert {"make run", "make test"} <= set(CODE)
 
