@@ -4,6 +4,7 @@ import io
 import re
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -366,6 +367,24 @@ def test_work_runs_the_engine(monkeypatch: Any) -> None:
     assert asked == [(3, True, 0), (2, False, 1)]
     monkeypatch.setattr(work, "run", lambda *choices: 1)
     assert mail("work")[0] == 1
+
+
+@pytest.mark.parametrize(("parent", "lines"), [(0, 1), (-1, 0)])
+def test_senders_beside_a_site_leave_it_the_last_word_at_the_start(
+    monkeypatch: Any, caplog: Any, parent: int, lines: int
+) -> None:
+    monkeypatch.setattr(work, "Pool", lambda *_: Mock(threads=[]))
+    monkeypatch.setattr(work.os, "getppid", lambda: -1)
+    looks = iter([False, False, True])
+    monkeypatch.setattr(work, "_told_to_stop", lambda within: next(looks))
+    monkeypatch.setattr(work, "_report", lambda start: work.PROGRESS % (0, 0))
+    monkeypatch.setattr(work, "_progress", lambda start: "")
+    with caplog.at_level("INFO"):
+        work.run(4, with_parent=parent)
+    said = [
+        record.getMessage() for record in caplog.records if "stopped" not in record.getMessage()
+    ]
+    assert len(said) == lines
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "two"])

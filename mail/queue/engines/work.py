@@ -21,6 +21,7 @@ LOOK_EVERY = 1.0  # second, at the parent
 ONCE_EVERY = 0.05  # seconds
 REPORT_EVERY = 10.0  # seconds
 COUNTED = 10_000  # messages at the most, however long these senders live
+PROGRESS = "%s messages sent since the start, %d are due"
 SILENT_TOO_LONG = timedelta(seconds=45)  # four beats of their pulse have failed
 
 
@@ -47,8 +48,9 @@ def run(threads: int, once: bool = False, with_parent: int = 0) -> int:
     pool = Pool(SWEEP_EVERY)
     try:
         pool.start(threads, sweeper=not once)
-        log.info("%d senders are at work until Ctrl-C or SIGTERM", threads)
-        start, reported, report_at = timezone.now(), "", 0.0
+        if not with_parent:  # whose own words are the last at the start (`make run`)
+            log.info("%d senders are at work until Ctrl-C or SIGTERM", threads)
+        start, reported, report_at = timezone.now(), PROGRESS % (0, 0), 0.0
         while not _told_to_stop(ONCE_EVERY if once else LOOK_EVERY):
             if with_parent and os.getppid() != with_parent:
                 log.warning("whoever started these senders is gone, and so are they")
@@ -94,6 +96,6 @@ def _progress(start: datetime) -> str:
         sent = Mail.objects.filter(sent_at__gte=start)[:COUNTED].count()
         more = " or more" if sent == COUNTED else ""
         due = Mail.objects.due().count()
-        return f"{sent}{more} messages sent since the start, {due} are due"
+        return PROGRESS % (f"{sent}{more}", due)
     except DatabaseError as error:
         return f"the database does not answer: {error}"
