@@ -183,8 +183,9 @@ def test_no_color_leaves_the_marks(some: None, at_a_terminal: Any, monkeypatch: 
     assert COLOUR not in at_a_terminal("list")
 
 
-def test_what_a_server_said_does_not_steer_the_terminal(at_a_terminal: Any) -> None:
-    row(State.FAILED, error="554 \x1b[2J\x9b1mgone\r")
+@pytest.mark.parametrize("state", State.values)
+def test_what_a_server_said_does_not_steer_the_terminal(at_a_terminal: Any, state: str) -> None:
+    row(state, error="554 \x1b[2J\x9b1mgone\r")
     for said in (at_a_terminal("list", "--no-color"), mail("list")[1]):
         assert not re.search("[\x1b\x9b\r]", said)
         assert "gone" in said

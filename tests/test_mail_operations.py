@@ -192,6 +192,13 @@ def test_to_cancel_all_one_is_asked(monkeypatch: Any, answer: str, state: str) -
 
 
 @pytest.mark.django_db
+def test_where_nothing_waits_one_is_not_asked(monkeypatch: Any) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: pytest.fail(question))
+    assert "Cancelled: 0." in mail("cancel", "--all")[1]
+
+
+@pytest.mark.django_db
 def test_where_nobody_can_be_asked_only_yes_cancels_all(monkeypatch: Any) -> None:
     row(age=LATER)
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))

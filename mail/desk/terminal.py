@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.core.management.base import BaseCommand
 from django.core.management.color import no_style
@@ -21,20 +21,20 @@ class Terminal:
         self.style = command.style if colour else no_style()
 
     def say(self, line: str = "") -> None:
-        self._write(_harmless(line))
+        self._write(line)
 
     def good(self, line: str) -> None:
-        self._write(self.style.SUCCESS("✓") + f" {_harmless(line)}" if self.is_one else line)
+        self._write(line, "✓ ", self.style.SUCCESS)
 
     def bad(self, line: str) -> None:
-        self._write(self.style.ERROR(("✗ " if self.is_one else "") + _harmless(line)))
+        self._write(line, "✗ ", self.style.ERROR)
 
     def plain(self, line: str) -> None:
         """Below or above good ones and bad ones."""
-        self.say(f"  {line}" if self.is_one else line)
+        self._write(line, "  ")
 
-    def _write(self, line: str) -> None:
-        self.out.write(line)
+    def _write(self, line: str, mark: str = "", paint: Callable[[str], str] = str) -> None:
+        self.out.write(paint((mark if self.is_one else "") + CONTROL.sub("�", line)))
         self.out.flush()  # people watch this, also through a pipe
 
 
@@ -52,7 +52,3 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def _width(text: str) -> int:
     """In columns of the terminal: Korean and Chinese letters take two."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
-
-
-def _harmless(line: str) -> str:
-    return CONTROL.sub("�", line)

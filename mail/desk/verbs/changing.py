@@ -84,6 +84,8 @@ def cancel(options: dict[str, Any], terminal: Terminal) -> int:
 def _is_meant(count: int) -> bool:
     if not sys.stdin.isatty():
         raise CommandError("Nobody is here to be asked: add --yes to cancel all that waits.")
+    if not count:
+        return True
     try:
         return input(f"Cancel all {count} that wait? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
