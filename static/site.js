@@ -47,9 +47,9 @@ for (const input of document.querySelectorAll("input[data-meter]")) {
   if (!words.meter) break;
   const meter = document.createElement("div"), said = document.createElement("p");
   meter.className = "meter";
-  meter.hidden = said.hidden = true;
+  meter.hidden = true;
   for (let i = 0; i < 4; i += 1) meter.append(document.createElement("i"));
-  said.className = "help";
+  said.className = "help kept";
   said.setAttribute("role", "status");
   input.parentElement.after(meter, said);
 
@@ -68,12 +68,12 @@ for (const input of document.querySelectorAll("input[data-meter]")) {
     library ||= load();
     const judge = await library.catch(() => null);
     if (!judge) return;
-    meter.hidden = said.hidden = !input.value;
+    meter.hidden = !input.value;
     const own = [...input.form.elements].filter((e) => e !== input && e.value && e.type !== "hidden");
     const { score } = judge.check(input.value.slice(0, 100), own.map((e) => e.value));
     meter.dataset.score = score;
     [...meter.children].forEach((bar, i) => bar.classList.toggle("on", i < Math.max(1, score)));
-    said.textContent = words.strengths.split("|")[score];
+    said.textContent = input.value && words.strengths.split("|")[score];
   };
   input.addEventListener("focus", () => { library ||= load(); }, { once: true });
   input.addEventListener("input", rate);
@@ -82,7 +82,7 @@ for (const input of document.querySelectorAll("input[data-meter]")) {
 // Whether an ID is free, while one types.
 for (const input of document.querySelectorAll("input[data-check]")) {
   const said = document.createElement("p");
-  said.className = "help";
+  said.className = "help kept";
   said.setAttribute("role", "status");
   input.parentElement.after(said);
   let timer;
@@ -96,7 +96,7 @@ for (const input of document.querySelectorAll("input[data-check]")) {
         .catch(() => null);
       if (!response?.ok || asked !== input.value) return; // it is said when the form is sent
       const { free, says } = await response.json();
-      said.className = `help ${free ? "good" : "bad"}`;
+      said.className = `help kept ${free ? "good" : "bad"}`;
       said.textContent = says;
     }, 400);
   });
