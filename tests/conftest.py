@@ -66,6 +66,15 @@ def _slots_of_its_own(settings: Any, tmp_path_factory: pytest.TempPathFactory) -
     settings.VAR_DIR = tmp_path_factory.getbasetemp()
 
 
+class Clock:
+    """One that nobody sets, in seconds; a test moves it on."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
 def cast(db: None) -> Callable[..., User]:
     """Makes a person by the door that every person comes through."""

@@ -10,13 +10,7 @@ from django.test import Client
 
 from cs_web import caches
 from mail.breaker import Breaker
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.conftest import Clock
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from mail.models import Mail, Priority, State
 from mail.queue import chores, engines, posting
 from mail.queue.engines import celery
 from mail.transport import connection
+from tests.conftest import Clock
 from tests.servers import wait_for
 from users.models import User
 
@@ -57,13 +58,6 @@ def use(settings: Any) -> Iterator[Callable[[str], None]]:
 
     yield use
     engines.named.cache_clear()
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

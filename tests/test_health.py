@@ -17,7 +17,7 @@ from mail.queue.alarms import alarms
 from mail.queue.engines import threads
 from mail.queue.letters import letters
 from mail.queue.posting import post
-from tests.conftest import deliver_all
+from tests.conftest import Clock, deliver_all
 from tests.servers import free_port
 
 pytestmark = pytest.mark.django_db
@@ -104,13 +104,6 @@ def test_it_is_cheap(django_assert_max_num_queries: Any) -> None:
 
 
 # Whether it can be written
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
