@@ -116,7 +116,7 @@ probe = Probe()
 
 def _engine() -> Finding:
     engine = api.engine_named(settings.MAIL_ENGINE)
-    trouble = engine.trouble() if hasattr(engine, "trouble") else ""
+    trouble = engine.trouble()
     return Finding("engine", not trouble, trouble or type(engine).__name__.lower())
 
 

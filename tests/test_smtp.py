@@ -258,18 +258,22 @@ def test_a_refusal_counts_though_the_server_hangs_up_after_it(
     assert code(caught.value) == 550
 
 
-@pytest.mark.parametrize("answer", [HANG_UP, "421 idle for too long"])
-def test_a_kept_connection_that_died_is_opened_again(
-    script: Script, settings: Any, answer: str
-) -> None:
+@pytest.fixture
+def kept(script: Script, settings: Any) -> Script:
+    """The server to which `connection` keeps its connections."""
     settings.EMAIL_BACKEND = "mail.transport.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", script.port
     settings.EMAIL_USE_TLS, settings.EMAIL_TIMEOUT = False, SECONDS
     settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
+    return script
+
+
+@pytest.mark.parametrize("answer", [HANG_UP, "421 idle for too long"])
+def test_a_kept_connection_that_died_is_opened_again(kept: Script, answer: str) -> None:
     assert connection.send(message())
-    script.answers = {"MAIL": answer}
+    kept.answers = {"MAIL": answer}
     assert connection.send(message())
-    assert (script.sessions, len(script.bodies)) == (2, 2)
+    assert (kept.sessions, len(kept.bodies)) == (2, 2)
 
 
 def test_a_line_break_in_an_address_is_no_command(script: Script) -> None:
@@ -449,13 +453,9 @@ def test_whoever_hangs_up_after_the_dot_may_have_accepted_it(
     assert len(script.bodies) == 1
 
 
-def test_what_was_not_answered_is_not_sent_again_at_once(script: Script, settings: Any) -> None:
-    settings.EMAIL_BACKEND = "mail.transport.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", script.port
-    settings.EMAIL_USE_TLS, settings.EMAIL_TIMEOUT = False, SECONDS
-    settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
+def test_what_was_not_answered_is_not_sent_again_at_once(kept: Script) -> None:
     assert connection.send(message())
-    script.answers = {"BODY": HANG_UP}
+    kept.answers = {"BODY": HANG_UP}
     with pytest.raises(connection.Unanswered):
         connection.send(message())
-    assert len(script.bodies) == 2
+    assert len(kept.bodies) == 2

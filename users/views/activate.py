@@ -117,7 +117,7 @@ class ActivateRenewView(ActivationLink):
 
     def post(self, request: HttpRequest, **kwargs: str) -> HttpResponse:
         accounts.resend_activation(self.person, visitors.asker(request))
-        if visitors.registered_by(request) == self.person:
+        if visitors.is_claim_of(request, self.person, include_expired=True):
             visitors.remember_asking(request)
             return redirect("users:register_success")
         response = redirect("users:activate_resend_sent")
