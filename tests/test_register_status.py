@@ -58,10 +58,10 @@ def refuse(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
 
 def shown(browser: Client) -> str:
     """The status, which a page without script shows as well."""
-    status = page_text(browser.get(STATUS))
-    assert status.strip() in page_text(browser.get(PAGE))
-    [heading] = re.findall(r"<h1[^>]*>(.*?)</h1>", browser.get(PAGE).text)
-    assert f"<title>{heading} ·" in browser.get(PAGE).text, "the title says the same"
+    status, page = (page_text(browser.get(path)) for path in (STATUS, PAGE))
+    assert status.strip() in page
+    [heading] = re.findall(r"<h1[^>]*>(.*?)</h1>", page)
+    assert f"<title>{heading} ·" in page, "the title says the same"
     return status
 
 

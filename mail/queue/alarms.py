@@ -27,8 +27,9 @@ NOTIFY_OF_TROUBLE_AFTER = timedelta(minutes=10)
 # While it is raised, one message a minute tries whether it is fixed: a login that is refused too
 # often gets an account locked. The others sleep; the first that leaves wakes them.
 PROBE_EVERY = timedelta(minutes=1)
-# A server that is only away is asked more often at first, with a sixth of the time it has been so.
-PROBE_TROUBLE_EVERY = timedelta(seconds=10)
+# A server that is only away is asked more often at first, with a sixth of the time it has been so:
+# most are back within seconds, and somebody looks into their mailbox meanwhile.
+PROBE_TROUBLE_EVERY = timedelta(seconds=1)
 HOLD_FOR = timedelta(minutes=15)
 # How long a process believes what it has read: asking for each message would cost more than
 # sending it.

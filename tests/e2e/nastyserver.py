@@ -2,8 +2,8 @@
 
 It wants STARTTLS and a login, as Naver and Gmail do, and what it has said 250 to, it has. Around
 that it delays, refuses for the moment, hangs up, and answers too late; for a while it takes no
-login, and for a minute it is gone. Each address meets one trouble at the most, and late in the day
-only what costs it no attempt, so that the end can be waited for: each wait is twice the one before.
+login, and for half a minute it is gone. Each address meets one trouble at the most, and late in the
+day only what costs it no attempt, so that the end can be waited for: each wait is twice the last.
 """
 
 import asyncio
@@ -32,12 +32,12 @@ FATES: list[tuple[str, int | str]] = [
     ("the dot", LATE),
 ]
 FATED = 0.35  # of the addresses
-MAILS_REFUSED = 0.15  # of the MAIL commands, until it is gone for a minute
+MAILS_REFUSED = 0.15  # of the MAIL commands, until it is gone
 GREETINGS_SPOILED = 0.25  # of the connections, until then
 PIPELINING = 0.5  # of the connections
 
 LOGINS_REFUSED_FOR = 6.0  # seconds
-SILENT_FOR, GONE_FOR = 40.0, 20.0  # first it takes connections and says nothing, then not even that
+SILENT_FOR, GONE_FOR = 20.0, 10.0  # first it takes connections and says nothing, then not even that
 # A client that is cut off so shortly after our 250 may not have read it: its machine may be busy.
 UNREAD_FOR = 10.0
 # Senders meet these with a new connection, at once, if they had kept the old one for a while.
@@ -73,7 +73,7 @@ class NastyServer:
         self.opened = self.transactions = 0  # connections, and mails begun
         self.weather: list[str] = []
 
-        self.early, self.late = True, False  # before it is gone for a minute; after refused log-ins
+        self.early, self.late = True, False  # before it is gone; after refused log-ins
         self.logins_refused_until = 0.0
         self.waiting_for_first = False  # after refused log-ins; no mischief for the one who tries
         self.fated: set[str] = set()
