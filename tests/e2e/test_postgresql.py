@@ -9,7 +9,7 @@ from tests.e2e.visitor import NEW_PASSWORD, Visitor
 from tests.servers import SmtpServer, wait_for
 
 UNIT_TESTS = ("-m", "pytest", "tests", "--ignore=tests/e2e", "-q", "-p", "no:cacheprovider")
-UNIT_TESTS += ("-p", "tests.e2e.with_database")
+UNIT_TESTS += ("-p", "tests.e2e.with_database", "--numprocesses=2", "--dist=worksteal")
 UNIT_TESTS_WITHIN = 1800  # seconds; then they hang
 
 
