@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import random
 import re
 import socket
 import ssl
@@ -24,6 +25,7 @@ LINK = re.compile(r"http://127\.0\.0\.1:\d+/users/[^\s\"<>]+/")
 # Seconds after which something has hung. So long that no test depends on how fast its machine is:
 # that something happens may be asserted, that it happens soon may not.
 PATIENCE = 180.0
+PORTS = 10_000, 32_000
 
 T = TypeVar("T")
 
@@ -38,9 +40,13 @@ def wait_for(condition: Callable[[], T], what: str, within: float = PATIENCE) ->
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One below those that the system gives to whoever connects: nobody takes it in the time that
+    a server needs to start."""
+    while True:
+        port = random.SystemRandom().randrange(*PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass
@@ -106,10 +112,13 @@ class RememberingController(Controller):
 
     async def _hang_up(self) -> None:
         self.server.close()
-        while transports := [c.transport for c in self.connections if c.transport]:
+        quiet = 0
+        while quiet < 5:  # who was let in a moment ago has no transport yet
+            transports = [c.transport for c in self.connections if c.transport]
             for transport in transports:
                 transport.abort()
-            await asyncio.sleep(0.01)
+            quiet = 0 if transports else quiet + 1
+            await asyncio.sleep(0.002)
 
 
 class SmtpServer(Inbox):

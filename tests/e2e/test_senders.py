@@ -14,7 +14,7 @@ from tests.servers import SmtpServer, wait_for
 pytestmark = on_linux
 
 PENDING = "SELECT 1 FROM mail_mail WHERE state = 'pending'"
-TRIED = f"{PENDING} AND attempts > 0 AND NOT claimed"
+TRIED = f"{PENDING} AND NOT claimed AND id IN (SELECT mail_id FROM mail_attempt)"
 A_MINUTE_PASSES = "UPDATE mail_pulse SET at = datetime(at, '-60 seconds')"
 
 
