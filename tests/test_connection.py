@@ -4,7 +4,6 @@ Against a real SMTP server on loopback, because what matters is how a real one h
 """
 
 import smtplib
-import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +15,7 @@ from django.core.mail import EmailMessage
 from mail.transport import connection
 from mail.transport.connection import CannotConnect
 from tests.elsewhere import SECONDS
+from tests.servers import free_port
 
 
 class Server:
@@ -77,12 +77,6 @@ class Server:
 
         self.controller.loop.call_soon_threadsafe(close)
         assert done.wait(SECONDS)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
