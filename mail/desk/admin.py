@@ -32,6 +32,7 @@ class ReadOnly:
 
 class Timeline(ReadOnly, admin.TabularInline):
     model = Attempt
+    template = "admin/mail/table.html"
     fields = ("at", "number", "what")
     readonly_fields = fields
     extra = 0
