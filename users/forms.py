@@ -170,7 +170,10 @@ class LoginForm(auth_forms.AuthenticationForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Django limits the input to the length of a user_id; an address is longer.
-        self.fields["username"].widget.attrs["maxlength"] = str(identity.ADDRESS_MAX_LENGTH)
+        attributes = self.fields["username"].widget.attrs
+        attributes["maxlength"] = str(identity.ADDRESS_MAX_LENGTH)
+        if self.is_bound:  # the focus is on what is wrong
+            del attributes["autofocus"]
 
     def confirm_login_allowed(self, user: Any) -> None:
         if user.is_waiting:
