@@ -75,13 +75,13 @@ def say(line: str) -> None:
     print(line, flush=True)  # at once, even into a pipe: people watch this
 
 
-def run_quietly(command: Command, advice: str) -> None:
+def run_quietly(command: Command, advice: str, folder: Path = ROOT) -> None:
     """Run a command and show its output only if it fails, with `advice` below it."""
     # No input: a prompt that is not shown would look like a hang.
     env = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     done = subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=folder,
         env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

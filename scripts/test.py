@@ -20,6 +20,7 @@ def main() -> int:
     env.install(env.DEVELOPMENT)
     env.say("2/4 System packages")
     install_system_packages()
+    install_checkers()
     env.say("3/4 Translations")
     env.compile_messages()
     env.say("4/4 Tests")
@@ -51,6 +52,26 @@ def install_system_packages() -> None:
         env.say(f"    some tests will be skipped without: sudo apt install {' '.join(missing)}")
 
 
+def install_checkers() -> None:
+    """From npm, into .venv: axe, the Nu checker and doiuse-email. Tests that need them are skipped
+    if that fails; with CI=true they fail."""
+    if not shutil.which("npm"):
+        return
+    folder, lock = env.VENV / "npm", env.ROOT / "package-lock.json"
+    stamp = folder / "installed"
+    if stamp.exists() and stamp.read_text() == lock.read_text():
+        return
+    folder.mkdir(exist_ok=True)
+    for file in (env.ROOT / "package.json", lock):
+        shutil.copy(file, folder)
+    npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    try:
+        env.run_quietly(npm, "The checkers of pages and letters could not be installed.", folder)
+        stamp.write_text(lock.read_text())
+    except env.SetupError as error:
+        env.say(str(error))
+
+
 def missing_packages() -> list[str]:
     """Debian packages whose programs are missing. How a program was installed does not matter."""
     present = {
@@ -60,6 +81,8 @@ def missing_packages() -> list[str]:
         "spamassassin": shutil.which("spamassassin"),
         "rabbitmq-server": shutil.which("rabbitmq-server") or found("/usr/lib/rabbitmq", "bin/*"),
         "redis-server": shutil.which("redis-server"),
+        "npm": shutil.which("npm"),
+        "default-jre-headless": shutil.which("java"),  # for the Nu checker
         "fonts-noto-cjk": has_korean_font(),  # without one, Chromium shows boxes
     }
     return [package for package, here in present.items() if not here]

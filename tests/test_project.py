@@ -252,6 +252,7 @@ DJANGO_RENDERS = {
     "500.html",
     "admin/mail/mail/change_list.html",
     "admin/pagination.html",
+    "admin/search_form.html",
 }
 # The Content-Security-Policy would block it, and so in silence take something from the page.
 INLINE = re.compile(

@@ -45,6 +45,7 @@ HANDS = [
     ["test_crash", "test_senders", "test_beside", "test_sigterm", "test_backup"],
     ["test_servers", "test_journey"],
     ["test_postgresql", "test_rubbish", "test_outage", "test_register_status", "test_pages"],
+    ["test_gallery"],
 ]
 LONGEST = "test_the_unit_tests_pass_on_postgresql"  # of its module
 HERE = Path(__file__).parent
