@@ -70,6 +70,11 @@ INSERT INTO users_failedsignin (name, network, day, times, last_at)
 SELECT md5('failed' || n), '192.0.' || (n % 200) || '.7', {today}, 1, {made}
 FROM (SELECT n, 60 AS age FROM {numbers}) failures
 """
+EVENTS = """
+INSERT INTO users_event (person_id, at, tag, device, network, by_id)
+SELECT {id_user}, {made}, 'signed_in', 'Chrome', '192.0.2.7', NULL
+FROM (SELECT 1 + (n * 7919) % {people} AS n, n * 60 AS age FROM {numbers}) events
+"""
 LOG = """
 INSERT INTO django_admin_log (action_time, user_id, content_type_id, object_id, object_repr,
     action_flag, change_message)
@@ -114,7 +119,7 @@ def fill(connection: Any, people: int, mails: int) -> None:
         (SUPPRESSIONS, some),
         (SESSIONS, people // 5),
     ]
-    rows += [(TALLIES, some), (FAILURES, some), (LOG, some)]
+    rows += [(TALLIES, some), (FAILURES, some), (LOG, some), (EVENTS, people)]
     with connection.cursor() as cursor:
         if is_sqlite:
             connection.connection.create_function("md5", 1, _md5, deterministic=True)

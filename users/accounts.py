@@ -16,8 +16,9 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from mail import api
-from users import hashing, identity
-from users.models import WAITING, Level, State, User, UserQuerySet, claim_end
+from users import activity, hashing, identity
+from users.activity import NOWHERE, Where
+from users.models import WAITING, Level, State, Tag, User, UserQuerySet, claim_end
 
 log = logging.getLogger(__name__)
 
@@ -301,6 +302,15 @@ def stop_notices(owner: User) -> None:
     """No more notices to the owner that somebody has registered with their address."""
     User.objects.filter(pk=owner.pk).update(taken_notices=False)
     log.info("no more notices to %s", owner.pk)
+
+
+def change_profile(user: User, name: str, language: str, where: Where = NOWHERE) -> None:
+    """What nobody has to prove."""
+    user.name, user.language = identity.clean_name(name), language
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(name=user.name, language=user.language)
+        activity.record(user, Tag.PROFILE_CHANGED, where)
+    log.info("changed the profile of %s", user.pk)
 
 
 def choose_language(user: User, language: str) -> None:

@@ -1,4 +1,4 @@
-"""What strangers have made us store goes by itself: the senders of mail do these now and then.
+"""What is over goes by itself, first what strangers made us store: the senders of mail do these.
 
 A batch at a time. Nothing here can reach an account: activated, disabled, or of staff.
 """
@@ -9,7 +9,7 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from mail import api
-from users import accounts
+from users import accounts, activity
 
 # An expired claim is kept so long: whoever comes late is offered a new link.
 CLAIMS_KEPT_FOR = timedelta(days=7)
@@ -26,3 +26,8 @@ def prune_sessions(at_most: int) -> int:
     keys = list(ended.values_list("pk", flat=True)[:at_most])
     ended.filter(pk__in=keys).delete()
     return len(keys)
+
+
+@api.chore
+def prune_events(at_most: int) -> int:
+    return activity.prune(timezone.now(), at_most)

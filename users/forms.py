@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth import authenticate
 from django.contrib.auth import forms as auth_forms
 from django.contrib.auth.password_validation import validate_password
@@ -12,6 +13,7 @@ from django.urls import reverse, reverse_lazy
 from django.utils.functional import lazy
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language_info
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
@@ -151,6 +153,17 @@ class CorrectionForm(forms.Form):
     """Another address for a claim."""
 
     email = AddressField(outside=True)
+
+
+class ProfileForm(forms.Form):
+    name = NameField()
+    language = forms.ChoiceField(
+        label=_("Language"),
+        help_text=_("Of these pages, and of our e-mails."),
+        choices=[
+            (code, get_language_info(code)["name_local"]) for code, _name in settings.LANGUAGES
+        ],
+    )
 
 
 class LoginForm(auth_forms.AuthenticationForm):

@@ -265,3 +265,59 @@ class FailedSignIn(models.Model):
 
     def __str__(self) -> str:
         return f"{self.times} on {self.day} from {self.network or 'everywhere'}"
+
+
+# What has happened to an account: see `users.activity`
+
+
+class Tag(models.TextChoices):
+    SIGNED_IN = "signed_in", _("Signed in")
+    NEW_BROWSER = "new_browser", _("Signed in with a new browser")
+    SIGN_IN_FAILED = "sign_in_failed", _("Wrong password")
+    SIGNED_OUT = "signed_out", _("Signed out")
+    ACTIVATED = "activated", _("Account activated")
+    PASSWORD_CHANGED = "password_changed", _("Password changed")
+    PASSWORD_RESET = "password_reset", _("New password chosen by a link")
+    RESET_SENT = "reset_sent", _("Link for a new password sent")
+    ADDRESS_REQUESTED = "address_requested", _("Change of address requested")
+    ADDRESS_CHANGED = "address_changed", _("Address changed")
+    ADDRESS_UNDONE = "address_undone", _("Change of address undone")
+    SESSION_ENDED = "session_ended", _("A device signed out")
+    SESSIONS_ENDED = "sessions_ended", _("Several devices signed out")
+    TAKEN_BACK = "taken_back", _("Account taken back: “This wasn't me”")
+    DELETION_ASKED = "deletion_asked", _("Deletion of the account requested")
+    DELETION_UNDONE = "deletion_undone", _("Deletion of the account undone")
+    EXPORTED = "exported", _("Data exported")
+    PROFILE_CHANGED = "profile_changed", _("Profile changed")
+    DISABLED = "disabled", _("Account disabled")
+    ENABLED = "enabled", _("Account enabled")
+    BY_STAFF = "by_staff", _("Changed by staff")
+
+
+class Event(models.Model):
+    """Something that happened to an account. Never a token, and nothing that somebody typed."""
+
+    person = models.ForeignKey(User, models.CASCADE, related_name="events", db_index=False)
+    at = models.DateTimeField(default=timezone.now)
+    tag = models.CharField(
+        max_length=20
+    )  # a Tag; without choices, so that a new one is no migration
+    device = models.CharField(max_length=40, blank=True)  # a label of ours
+    network = models.CharField(max_length=43, blank=True)
+    by = models.ForeignKey(  # of staff; null: the person
+        User, models.SET_NULL, null=True, related_name="+", db_index=False
+    )
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["person", "-at"], name="event_by_person"),
+            models.Index("at", name="event_by_age"),
+            models.Index("by", name="event_by_staff", condition=Q(by__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tag} at {self.at}"
+
+    @property
+    def what(self) -> str:
+        return str(Tag(self.tag).label) if self.tag in Tag.values else self.tag

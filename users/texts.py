@@ -9,6 +9,7 @@ DECLINED = _("Thank you. The registration was cancelled, and we will not write t
 NOTICES_STOPPED = _("Thank you. We will not write to you about registrations any more.")
 ACTIVATED = _("Your e-mail address is verified. Welcome!")
 PASSWORD_CHANGED = _("Your password was changed. Other devices were signed out.")
+PROFILE_SAVED = _("Your profile was saved.")
 SIGNED_OUT = _("You are signed out.")
 
 USER_ID_FREE = _("This ID is free.")

@@ -5,7 +5,7 @@
 
 from django.urls import path
 
-from users.views import activate, language, login, notices, password, register
+from users.views import account, activate, language, login, notices, password, register
 from users.visitors import guarded, limited, visitors_only
 
 app_name = "users"
@@ -89,6 +89,10 @@ urlpatterns = [
         limited(password.change_forgot),
         name="password_change_forgot",
     ),
+    path("account/", account.AccountView.as_view(), name="account"),
+    path("account/security/", account.AccountSecurityView.as_view(), name="account_security"),
+    path("account/activity/", account.AccountActivityView.as_view(), name="account_activity"),
+    path("account/data/", account.AccountDataView.as_view(), name="account_data"),
     path("notices/<uidb64>/<token>/", notices.NoticesView.as_view(), name="notices"),
     path("language/", language.choose_language, name="language"),
 ]

@@ -1,0 +1,120 @@
+"""What has happened to an account: its owner sees it, and staff.
+
+Only what somebody did who was in is recorded: wrong passwords are counted by the guard, for every
+name alike, and are shown from there. So no stranger fills the list, or learns from the time of an
+answer who exists.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.db import connection
+from django.http import HttpRequest
+from django.utils import timezone
+
+from users import guard, visitors
+from users.models import Event, Tag, User
+
+KEPT_FOR = timedelta(days=90)
+# Whoever signs in again and again, because they know the password, hides nothing else by it.
+OF_A_KIND_A_DAY = 20
+SHOWN, FAILURES_SHOWN = 100, 20
+
+# The first that a User-Agent contains: most browsers pretend to be those after them.
+BROWSERS = {
+    "Edg": "Edge", "OPR/": "Opera", "SamsungBrowser": "Samsung Internet", "Whale/": "Whale",
+    "KAKAOTALK": "KakaoTalk", "NAVER(": "Naver", "FxiOS": "Firefox", "Firefox/": "Firefox",
+    "CriOS": "Chrome", "Chrome/": "Chrome", "Safari/": "Safari",
+}  # fmt: skip
+SYSTEMS = {
+    "iPhone": "iPhone", "iPad": "iPad", "Android": "Android", "CrOS": "ChromeOS",
+    "Windows": "Windows", "Mac OS X": "macOS", "Linux": "Linux",
+}  # fmt: skip
+
+
+class Where(NamedTuple):
+    """From where somebody did something, as far as we know. Both are texts of ours."""
+
+    device: str = ""
+    network: str = ""
+
+
+NOWHERE = Where()
+
+
+def where(request: HttpRequest) -> Where:
+    network = visitors.network(request)
+    known = "" if network == visitors.UNKNOWN else network
+    return Where(device(request.META.get("HTTP_USER_AGENT", "")), known)
+
+
+def device(user_agent: str) -> str:
+    """Such as "Chrome · Windows"; never the header itself, which is a text of a stranger's."""
+    found = (
+        next((name for mark, name in table.items() if mark in user_agent), "")
+        for table in (BROWSERS, SYSTEMS)
+    )
+    return " · ".join(filter(None, found))
+
+
+# One statement, with its own limit.
+RECORD = """
+INSERT INTO users_event (person_id, at, tag, device, network, by_id)
+SELECT %s, %s, %s, %s, %s, %s
+WHERE (SELECT count(*) FROM users_event WHERE person_id = %s AND at > %s AND tag = %s) < %s
+"""
+
+
+def record(person: User, tag: Tag, where: Where = NOWHERE, by: User | None = None) -> None:
+    """`by`: of staff; None if it was the person. In the caller's transaction, if there is one."""
+    now = timezone.now()
+    pk, at = _stored("person", person.pk), _stored("at", now)
+    by_pk = _stored("by", by.pk if by else None)
+    since = _stored("at", now - timedelta(days=1))
+    values = [pk, at, str(tag), where.device, where.network, by_pk]
+    with connection.cursor() as cursor:
+        cursor.execute(RECORD, [*values, pk, since, str(tag), OF_A_KIND_A_DAY])
+
+
+def _stored(name: str, value: Any) -> Any:
+    field: Any = Event._meta.get_field(name)
+    return field.get_db_prep_save(value, connection)
+
+
+class Entry(NamedTuple):
+    """A line of the list."""
+
+    at: datetime
+    what: str
+    device: str = ""
+    network: str = ""
+    by: str = ""  # of staff
+    times: int = 1
+
+
+def of(person: User, at_most: int = SHOWN) -> list[Entry]:
+    """The newest first."""
+    events = person.events.select_related("by").order_by("-at")[:at_most]
+    entries = [
+        Entry(event.at, event.what, event.device, event.network, str(event.by or ""))
+        for event in events
+    ]
+    return in_order([*entries, *_failures(person)])
+
+
+def _failures(person: User) -> list[Entry]:
+    rows = guard.failures_of(person).exclude(network="")[:FAILURES_SHOWN]
+    label = str(Tag.SIGN_IN_FAILED.label)
+    return [Entry(row.last_at, label, network=row.network, times=row.times) for row in rows]
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: entry.at, reverse=True)
+
+
+def prune(now: datetime, at_most: int) -> int:
+    old = Event.objects.filter(at__lt=now - KEPT_FOR)
+    pks = list(old.values_list("pk", flat=True)[:at_most])
+    old.filter(pk__in=pks).delete()
+    return len(pks)
