@@ -13,6 +13,8 @@ from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from users.proofs import proven
+
 # What a list's own filters and dates append to a column.
 EQUAL = ("", "exact")
 OFFERED = (*EQUAL, "gte", "lt")
@@ -118,6 +120,10 @@ class CarefulList(ModelAdmin):
 
 
 class Site(sites.AdminSite):
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Whatever staff changes needs a recent proof; signing out does not."""
+        return super().admin_view(view if view == self.logout else proven(view), cacheable)
+
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         admin_class = admin_class or ModelAdmin
         careful = type(admin_class.__name__, (CarefulList, admin_class), {})

@@ -192,6 +192,7 @@ def test_an_action_in_the_admin_does_not_extend_a_session(browser: Client, staff
         for _ in range(23):
             clock.shift(timedelta(minutes=30))
             action = {"action": "send_reset", "_selected_action": [str(staff.pk)]}
+            action["proof"] = PASSWORD
             assert browser.post("/admin/users/user/", action).status_code == 302
         clock.shift(timedelta(minutes=31))
         assert "/users/login/" in browser.get("/admin/", follow=True).redirect_chain[-1][0]

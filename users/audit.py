@@ -8,7 +8,7 @@ from django.contrib.auth import signals
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from users import activity, visitors
+from users import activity, proofs, visitors
 from users.models import Tag
 
 log = logging.getLogger(__name__)
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 @receiver(signals.user_logged_in, dispatch_uid="users.audit")
 def signed_in(request: HttpRequest, user: Any, **_: Any) -> None:
     log.info("signed in: %s from %s", user.pk, visitors.network(request))
+    proofs.remember(request)
     activity.record(user, Tag.SIGNED_IN, activity.where(request))
 
 

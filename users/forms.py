@@ -246,6 +246,24 @@ class ChangeForm(NewPasswordForm):
         return password
 
 
+class ProofForm(forms.Form):
+    """Whoever is signed in shows again that they know the password."""
+
+    proof = PasswordField()
+
+    def __init__(self, *args: Any, user: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user, self.request = user, request
+        self.fields["proof"].widget.attrs["autofocus"] = True
+
+    @sensitive_variables()
+    def clean_proof(self) -> str:
+        password: str = self.cleaned_data["proof"]
+        if not is_password_of(self.user, password, self.request):
+            raise ValidationError(texts.PASSWORD_WRONG, code="password_wrong")
+        return password
+
+
 def is_password_of(user: User, password: str, request: HttpRequest | None) -> bool:
     """Asked of whoever has a session or a link of this person: under the guard of the sign-in."""
     by = {"username": user.user_id, "password": password, "proven": True}

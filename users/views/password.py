@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 from django.views.generic import FormView, TemplateView
 
-from users import accounts, guard, texts, tokens, visitors
+from users import accounts, guard, proofs, texts, tokens, visitors
 from users.forms import AddressForm, ChangeForm, NewPasswordForm
 from users.models import User
 from users.views.pages import LinkPage, LinkSentView
@@ -97,6 +97,7 @@ class PasswordChangeView(FormView):
         except accounts.LinkSpent:  # changed or disabled elsewhere at this moment
             return redirect("users:login")
         update_session_auth_hash(self.request, user)  # all sessions end but this one
+        proofs.remember(self.request)
         messages.success(self.request, texts.PASSWORD_CHANGED)
         return redirect("home")
 
