@@ -56,8 +56,9 @@ SELECT 'gone' || n || '@mailbox.example', 'refused', {made}, {expires}, 1, 1
 FROM (SELECT n, (n * 7919) % (30 * {day}) AS age FROM {numbers}) gone
 """
 SESSIONS = """
-INSERT INTO django_session (session_key, session_data, expire_date)
-SELECT md5('session' || n), 'e30', {expires}
+INSERT INTO users_session (session_key, session_data, expire_date, public_id, person_id, device,
+    network, last_used_at)
+SELECT md5('session' || n), 'e30', {expires}, {id_user}, {id_user}, '', '', {made}
 FROM (SELECT n, -((n * 7919) % (14 * {day})) AS age FROM {numbers}) sessions
 """
 TALLIES = """

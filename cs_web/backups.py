@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
 
 from mail import api
+from users.models import Session
 
 BESIDE = ("-wal", "-shm", "-journal")
 LOCK_SECONDS = 5.0

@@ -48,7 +48,6 @@ INSTALLED_APPS = [
     "cs_web.apps.CarefulAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "mail",
     "users",

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.conftest import database, sign_in
-from users import activity, chores
+from users import activity, chores, devices
 from users.models import Event, Tag, User
 
 PAGES = [f"/users/account/{page}" for page in ("", "security/", "activity/", "data/")]
@@ -167,4 +167,4 @@ def test_who_of_staff_did_something_may_leave(alice: User, cast: Any) -> None:
     ],
 )  # fmt: skip
 def test_a_device_has_a_name_of_ours(user_agent: str, label: str) -> None:
-    assert activity.device(user_agent) == label
+    assert devices.label(user_agent) == label

@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone, translation
 
@@ -23,7 +22,7 @@ from tests.conftest import (
     uid,
 )
 from users import accounts, texts
-from users.models import State, User
+from users.models import Session, State, User
 
 ONE_DAY = timedelta(hours=24)
 PAGES = ("open", "password", "decline", "renew")

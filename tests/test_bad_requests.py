@@ -6,7 +6,6 @@ from itertools import product
 from typing import Any
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.test import Client, override_settings
 from django.urls import URLPattern, reverse
 
@@ -24,7 +23,7 @@ from tests.conftest import (
     uid,
 )
 from users import accounts, urls
-from users.models import User
+from users.models import Session, User
 
 NEW = {"new_password": NEW_PASSWORD}
 

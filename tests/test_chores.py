@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
@@ -14,7 +13,7 @@ from mail.queue import chores
 from mail.queue.engines import threads
 from tests.conftest import registration, sign_in
 from tests.servers import wait_for
-from users.models import User
+from users.models import Session, User
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)

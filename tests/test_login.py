@@ -7,7 +7,6 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import MD5PasswordHasher
-from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone, translation
 
@@ -24,7 +23,7 @@ from tests.conftest import (
     sign_in,
 )
 from users import accounts, texts
-from users.models import User
+from users.models import Session, User
 
 WAITING = "Your account is not activated yet"
 FAILED = "The ID or address and the password do not match."

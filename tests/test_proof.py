@@ -20,7 +20,7 @@ from users.models import User
 ASKED = "Please enter your password"
 # Forms for people who are signed in: each changes what counts, or does not. One that is new belongs
 # into one of the two.
-SENSITIVE: set[str] = set()
+SENSITIVE = {"account_session_end", "account_sessions_end"}
 PLAIN = {
     "account",  # name and language
     "language",

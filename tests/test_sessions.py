@@ -3,11 +3,10 @@
 import pytest
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
-from django.contrib.sessions.models import Session
 from django.test import Client
 
 from tests.conftest import is_signed_in, sign_in
-from users.models import User
+from users.models import Session, User
 from users.visitors import SessionStore
 
 pytestmark = pytest.mark.django_db

@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib import auth
-from django.contrib.sessions.models import Session
 from django.http import HttpRequest
 from django.test import Client
 from django.utils import timezone
 from django.utils.http import urlsafe_base64_encode
 
 from mail.models import Mail, mailbox_of
-from users.models import User
+from users.models import Session, User
 
 OWNERS, STRANGERS = ("alice", "bora"), ("mallory", "eve", "trent")
 VISITORS = OWNERS + STRANGERS

@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from mail import api
 from users import activity, hashing, identity
-from users.activity import NOWHERE, Where
 from users.models import WAITING, Level, State, Tag, User, UserQuerySet, claim_end
+from users.visitors import NOWHERE, Where
 
 log = logging.getLogger(__name__)
 
@@ -223,7 +223,9 @@ def request_reset(address: str, language: str, asker: str = "") -> None:
     api.post("password_reset", address=address, language=language, asker=asker)
 
 
-def choose_password(user: User, new_password: str) -> User:
+def choose_password(
+    user: User, new_password: str, where: Where = NOWHERE, tag: Tag = Tag.PASSWORD_CHANGED
+) -> User:
     """Sets a new password, for somebody who has proven the mailbox or given the current one.
 
     Ends every session and invalidates every link. Raises LinkSpent if the password has changed
@@ -237,6 +239,8 @@ def choose_password(user: User, new_password: str) -> User:
         unchanged = User.objects.filter(pk=user.pk, is_active=True, password=old_hash)
         if not unchanged.update(password=user.password):
             raise LinkSpent
+        user.sessions.all().delete()  # dead by their hash; no list shows them
+        activity.record(user, tag, where)
         api.post("password_change", user=user)
     log.info("new password for %s", user.pk)
     return user
@@ -257,10 +261,33 @@ def renew_hash(user: User, password: str) -> None:
         user.password = old_hash
 
 
+# Sessions
+
+
+def end_session(person: User, public_id: UUID, where: Where = NOWHERE) -> bool:
+    """At once. Nothing happens if it is not theirs, or has ended."""
+    ended, _ = person.sessions.filter(public_id=public_id).delete()
+    if ended:
+        activity.record(person, Tag.SESSION_ENDED, where)
+        log.info("ended a session of %s", person.pk)
+    return bool(ended)
+
+
+def end_sessions(
+    person: User, *, but: str | None = None, where: Where = NOWHERE, by: User | None = None
+) -> int:
+    """All of them, but the one with this key; how many there were. `by`: of staff."""
+    ended, _ = person.sessions.exclude(pk=but or "").delete()
+    if ended:
+        activity.record(person, Tag.SESSIONS_ENDED, where, by)
+        log.info("ended %s sessions of %s", ended, person.pk)
+    return ended
+
+
 # By staff
 
 
-def disable(user: User) -> State:
+def disable(user: User, by: User | None = None) -> State:
     """Ends every session, and refuses sign-ins and links. A waiting claim is cancelled instead.
 
     Returns the previous state.
@@ -274,25 +301,29 @@ def disable(user: User) -> State:
             user.is_active = False
             user.session_epoch += 1
             user.save(update_fields=["is_active", "session_epoch"])
+            user.sessions.all().delete()
+            activity.record(user, Tag.DISABLED, by=by)
             log.info("disabled %s", user.pk)
     return was
 
 
-def activate_by_staff(user: User) -> None:
+def activate_by_staff(user: User, by: User | None = None) -> None:
     """Activates a waiting account without its link, or re-enables a disabled one."""
     if user.state == State.WAITING:
         activate(user)
     elif not User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
         raise LinkSpent
+    activity.record(user, Tag.ENABLED, by=by)
     log.info("activated %s by staff", user.pk)
 
 
-def send_reset(user: User) -> None:
+def send_reset(user: User, by: User | None = None) -> None:
     """Staff starts a reset; only the holder of the mailbox chooses the password.
 
     This letter has a limit of its own, so strangers who request resets cannot use it up.
     """
     api.post("password_reset_by_staff", address=user.email, language=user.language)
+    activity.record(user, Tag.RESET_SENT, by=by)
 
 
 # What the owner wants

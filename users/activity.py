@@ -10,53 +10,16 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection
-from django.http import HttpRequest
 from django.utils import timezone
 
-from users import guard, visitors
+from users import guard
 from users.models import Event, Tag, User
+from users.visitors import NOWHERE, Where
 
 KEPT_FOR = timedelta(days=90)
 # Whoever signs in again and again, because they know the password, hides nothing else by it.
 OF_A_KIND_A_DAY = 20
 SHOWN, FAILURES_SHOWN = 100, 20
-
-# The first that a User-Agent contains: most browsers pretend to be those after them.
-BROWSERS = {
-    "Edg": "Edge", "OPR/": "Opera", "SamsungBrowser": "Samsung Internet", "Whale/": "Whale",
-    "KAKAOTALK": "KakaoTalk", "NAVER(": "Naver", "FxiOS": "Firefox", "Firefox/": "Firefox",
-    "CriOS": "Chrome", "Chrome/": "Chrome", "Safari/": "Safari",
-}  # fmt: skip
-SYSTEMS = {
-    "iPhone": "iPhone", "iPad": "iPad", "Android": "Android", "CrOS": "ChromeOS",
-    "Windows": "Windows", "Mac OS X": "macOS", "Linux": "Linux",
-}  # fmt: skip
-
-
-class Where(NamedTuple):
-    """From where somebody did something, as far as we know. Both are texts of ours."""
-
-    device: str = ""
-    network: str = ""
-
-
-NOWHERE = Where()
-
-
-def where(request: HttpRequest) -> Where:
-    network = visitors.network(request)
-    known = "" if network == visitors.UNKNOWN else network
-    return Where(device(request.META.get("HTTP_USER_AGENT", "")), known)
-
-
-def device(user_agent: str) -> str:
-    """Such as "Chrome · Windows"; never the header itself, which is a text of a stranger's."""
-    found = (
-        next((name for mark, name in table.items() if mark in user_agent), "")
-        for table in (BROWSERS, SYSTEMS)
-    )
-    return " · ".join(filter(None, found))
-
 
 # One statement, with its own limit.
 RECORD = """

@@ -4,23 +4,26 @@ Staff starts things; what only the person may do (prove a mailbox, choose a pass
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from mail import api
-from users import accounts, guard
-from users.models import ACTIVE, DISABLED, WAITING, State, User
+from users import accounts, activity, guard, sessions
+from users.models import ACTIVE, DISABLED, WAITING, State, Tag, User
 
 FAILURES_SHOWN = 30  # lines, each a day and a network
+LETTERS_SHOWN = 50
 FOUND_AT_MOST = 200  # people, by each way to look for them
 
 admin.site.site_header = admin.site.site_title = _("Department of Computer Science and Engineering")
@@ -51,21 +54,15 @@ class StaffFilter(admin.SimpleListFilter):
         return queryset.filter(is_staff=True) if self.value() == "1" else queryset
 
 
-class LatestMessages(admin.TabularInline):
-    model = api.Mail
-    template = "admin/mail/table.html"
-    fields = ("letter", "state", "created_at", "sent_at", "attempts", "error")
-    readonly_fields = fields
-    ordering = ["-created_at"]
-    extra = 0
-    can_delete = False
-    verbose_name_plural = _("messages to this person")
-
-    def has_add_permission(self, *args: Any) -> bool:
-        return False
-
-    def has_change_permission(self, *args: Any) -> bool:
-        return False
+def _letters_to(person: User) -> list[activity.Entry]:
+    """Theirs, and those for which somebody typed their address: not of others who claim it."""
+    mine = person.mails.order_by("-created_at")[:LETTERS_SHOWN]
+    here = api.Mail.objects.to(person.email).order_by("-created_at")[:LETTERS_SHOWN]
+    rows = {row.pk: row for row in [*mine, *here] if row.user_id in (None, person.pk)}
+    return [
+        activity.Entry(row.created_at, row.letter, row.get_state_display(), row.error)
+        for row in rows.values()
+    ]
 
 
 @admin.register(User)
@@ -77,8 +74,7 @@ class UserAdmin(admin.ModelAdmin):
     search_help_text = _("A whole e-mail address, or how an ID or a name begins.")
     ordering = ["-created_at"]
     list_per_page = 50
-    inlines = [LatestMessages]
-    actions = ["resend_activation", "activate", "disable", "send_reset"]
+    actions = ["resend_activation", "activate", "disable", "send_reset", "end_sessions"]
     fieldsets = [
         (None, {"fields": ["user_id", "name", "email", "department", "level", "language"]}),
         (
@@ -95,10 +91,12 @@ class UserAdmin(admin.ModelAdmin):
                     "last_login",
                     "taken_notices",
                     "failed_sign_ins",
+                    "signed_in",
                 ]
             },
         ),
         (_("Rights"), {"fields": ["is_staff", "is_superuser", "user_permissions"]}),
+        (_("What happened, and messages to this person"), {"fields": ["timeline"]}),
     ]
     readonly_fields = [
         # user_id and email identify the account: only the owner's own flows change them.
@@ -113,6 +111,8 @@ class UserAdmin(admin.ModelAdmin):
         "consent_version",
         "last_login",
         "failed_sign_ins",
+        "signed_in",
+        "timeline",
     ]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
@@ -137,6 +137,17 @@ class UserAdmin(admin.ModelAdmin):
         lines = [(row.day, row.times, row.network) for row in rows]
         return format_html_join(mark_safe("<br>"), "{}: {} × {}", lines) or "-"
 
+    @admin.display(description=_("signed in"))
+    def signed_in(self, user: User) -> str:
+        lines = [(timezone.localtime(one.last_used_at), one) for one in sessions.of(user)]
+        texts = [(f"{at:%Y-%m-%d %H:%M}", one.device, one.network) for at, one in lines]
+        return format_html_join(mark_safe("<br>"), "{}: {} {}", texts) or "-"
+
+    @admin.display(description=_("timeline"))
+    def timeline(self, user: User) -> str:
+        entries = activity.in_order([*activity.of(user), *_letters_to(user)])
+        return render_to_string("admin/users/timeline.html", {"entries": entries})
+
     @admin.display(description=_("state"))
     def state(self, user: User) -> str:
         return str(user.state.label)
@@ -160,6 +171,8 @@ class UserAdmin(admin.ModelAdmin):
         """Saves only what was edited: the state may have changed since the form was opened."""
         many = {field.name for field in User._meta.many_to_many}
         obj.save(update_fields=[name for name in form.changed_data if name not in many])
+        if form.changed_data:
+            activity.record(obj, Tag.BY_STAFF, by=cast(User, request.user))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # people register; the first administrator comes from createsuperuser
@@ -182,7 +195,7 @@ class UserAdmin(admin.ModelAdmin):
     @admin.action(description=_("Activate without the link"), permissions=["change"])
     def activate(self, request: HttpRequest, people: QuerySet[User]) -> None:
         only = [State.WAITING, State.DISABLED]
-        self._apply(request, people, accounts.activate_by_staff, only=only)
+        self._apply(request, people, accounts.activate_by_staff, only=only, by=request.user)
 
     @admin.action(
         description=_("Disable (ends every session; cancels a waiting registration)"),
@@ -191,18 +204,25 @@ class UserAdmin(admin.ModelAdmin):
     def disable(self, request: HttpRequest, people: QuerySet[User]) -> None:
         # You cannot lock yourself out.
         others = people.exclude(user_id=request.user.get_username())
-        self._apply(request, others, accounts.disable, only=[State.WAITING, State.ACTIVE])
+        only = [State.WAITING, State.ACTIVE]
+        self._apply(request, others, accounts.disable, only=only, by=request.user)
 
     @admin.action(description=_("Send a link to choose a new password"), permissions=["change"])
     def send_reset(self, request: HttpRequest, people: QuerySet[User]) -> None:
-        self._apply(request, people, accounts.send_reset, only=[State.ACTIVE])
+        self._apply(request, people, accounts.send_reset, only=[State.ACTIVE], by=request.user)
+
+    @admin.action(description=_("Sign out everywhere"), permissions=["change"])
+    def end_sessions(self, request: HttpRequest, people: QuerySet[User]) -> None:
+        only = [State.ACTIVE]
+        self._apply(request, people, accounts.end_sessions, only=only, by=request.user)
 
     def _apply(
         self,
         request: HttpRequest,
         people: QuerySet[User],
-        action: Callable[[User], object],
+        action: Callable[..., object],
         only: list[State],
+        **how: Any,
     ) -> None:
         """Acts on everybody in a suitable state, logs it in the history, and reports how many."""
         done = skipped = 0
@@ -211,7 +231,7 @@ class UserAdmin(admin.ModelAdmin):
             try:
                 if not allowed:
                     raise accounts.LinkSpent
-                action(person)
+                action(person, **how)
             except accounts.LinkSpent:
                 skipped += 1
                 continue

@@ -5,11 +5,11 @@ A batch at a time. Nothing here can reach an account: activated, disabled, or of
 
 from datetime import timedelta
 
-from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from mail import api
 from users import accounts, activity
+from users.models import Session
 
 # An expired claim is kept so long: whoever comes late is offered a new link.
 CLAIMS_KEPT_FOR = timedelta(days=7)

@@ -176,6 +176,12 @@ class LoginForm(auth_forms.AuthenticationForm):
         ),
     )
     password = PasswordField()
+    remember = forms.BooleanField(
+        label=_("Keep me signed in"),
+        help_text=_("Untick it on a computer that others use."),
+        required=False,
+        initial=True,
+    )
 
     # Set when the password was right but the account still waits for activation.
     waiting: User | None = None

@@ -7,11 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import hashers
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import connection, models
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from users import identity, passwords
@@ -224,6 +226,30 @@ class User(AbstractBaseUser, PermissionsMixin):
             secret=secret,
             algorithm="sha256",
         ).hexdigest()
+
+
+# Where somebody is signed in: see `users.sessions`
+
+
+class Session(AbstractBaseSession):
+    """Django's, which knows whose it is: for the list of a person, who can end each."""
+
+    public_id = models.UUIDField(default=uuid.uuid4, editable=False)  # the key is a secret
+    # Without a constraint: if they are deleted at this moment, no request of theirs fails.
+    person = models.ForeignKey(
+        User, models.CASCADE, null=True, related_name="sessions", db_constraint=False
+    )
+    device = models.CharField(max_length=40, blank=True)
+    network = models.CharField(max_length=43, blank=True)
+    started_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return str(self.public_id)
+
+    @classmethod
+    def get_session_store_class(cls) -> Any:
+        return import_string(f"{settings.SESSION_ENGINE}.SessionStore")
 
 
 # Guesses at passwords: see `users.guard`

@@ -10,6 +10,8 @@ NOTICES_STOPPED = _("Thank you. We will not write to you about registrations any
 ACTIVATED = _("Your e-mail address is verified. Welcome!")
 PASSWORD_CHANGED = _("Your password was changed. Other devices were signed out.")
 PROFILE_SAVED = _("Your profile was saved.")
+SESSION_ENDED = _("That device is signed out.")
+SESSIONS_ENDED = _("All other devices are signed out.")
 SIGNED_OUT = _("You are signed out.")
 
 USER_ID_FREE = _("This ID is free.")

@@ -1,10 +1,12 @@
 """The URLs of every flow; name, view, template, letter, test and document share one stem.
 
-`limited` marks the forms that make us send a message, `guarded` those with a password.
+`limited` marks the forms that make us send a message, `guarded` those with a password, `proven`
+those that ask for it again.
 """
 
 from django.urls import path
 
+from users.proofs import proven
 from users.views import account, activate, language, login, notices, password, register
 from users.visitors import guarded, limited, visitors_only
 
@@ -91,6 +93,8 @@ urlpatterns = [
     ),
     path("account/", account.AccountView.as_view(), name="account"),
     path("account/security/", account.AccountSecurityView.as_view(), name="account_security"),
+    path("account/security/end/", proven(account.session_end), name="account_session_end"),
+    path("account/security/end/all/", proven(account.sessions_end), name="account_sessions_end"),
     path("account/activity/", account.AccountActivityView.as_view(), name="account_activity"),
     path("account/data/", account.AccountDataView.as_view(), name="account_data"),
     path("notices/<uidb64>/<token>/", notices.NoticesView.as_view(), name="notices"),

@@ -11,10 +11,11 @@ import ipaddress
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, cast
 
 from django.conf import settings
+from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends import db
 from django.contrib.sessions.backends.base import VALID_KEY_CHARS, UpdateError
 from django.core import signing
@@ -24,7 +25,8 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.crypto import get_random_string, salted_hmac
 
-from users.models import User
+from users import devices
+from users.models import Session, User
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +140,22 @@ def networks(request: HttpRequest) -> list[str]:
     return [str(ipaddress.ip_network((int(ip), bits), strict=False)) for bits in (64, 56, 48)]
 
 
+class Where(NamedTuple):
+    """From where somebody did something, as far as we know. Both are texts of ours."""
+
+    device: str = ""
+    network: str = ""
+
+
+NOWHERE = Where()
+
+
+def where(request: HttpRequest) -> Where:
+    found = network(request)
+    known = "" if found == UNKNOWN else found
+    return Where(devices.label(request.META.get("HTTP_USER_AGENT", "")), known)
+
+
 def asker(request: HttpRequest) -> str:
     """A key of who asks for a message, which the limits of mail count; empty if that is unknown.
 
@@ -237,17 +255,40 @@ def claim_of(request: HttpRequest, *, include_expired: bool = False) -> User | N
     return claim if claim and (include_expired or not claim.claim_is_expired) else None
 
 
-# The session, as it is stored
+# The session, as it is stored: our own table, which knows whose it is
+
+# Until the browser is closed: what was not ticked at the sign-in.
+FLEETING = "fleeting"
+WRITTEN = [field.attname for field in Session._meta.concrete_fields if field.name in (
+    "session_data", "expire_date", "person", "device", "network", "started_at", "last_used_at"
+)]  # fmt: skip
+# Its last use is written at most so often.
+WRITTEN_EVERY = timedelta(minutes=5)
 
 
 class SessionStore(db.SessionStore):
     """Django's, which takes up to nine statements for a sign-in. Here it is one: a new key is only
     noted, and written at the end of the request with all the rest."""
 
+    model = Session
     _session: Any
     _session_cache: Any
     _is_new = False  # without a row
     _old_key: str | None = None  # of the row that is to get the new key
+    where = NOWHERE  # of the last use that was written
+    started_at: datetime | None = None  # the sign-in
+    last_used_at: datetime | None = None  # None: no row was read
+
+    def load(self) -> dict[str, Any]:
+        row: Session | None = self._get_session_from_db()  # type: ignore[attr-defined]
+        if row is None:
+            return {}
+        self.where = Where(row.device, row.network)
+        self.started_at, self.last_used_at = row.started_at, row.last_used_at
+        return self.decode(row.session_data)
+
+    def get_expire_at_browser_close(self) -> bool:
+        return bool(self.get(FLEETING, super().get_expire_at_browser_close()))
 
     def create(self) -> None:
         self._is_new, self._old_key = True, None
@@ -263,9 +304,14 @@ class SessionStore(db.SessionStore):
     def save(self, must_create: bool = False) -> None:
         if self.session_key is None:
             self._is_new, self._session_key = True, get_random_string(32, VALID_KEY_CHARS)
-        row = self.create_model_instance(self._session)
-        rows = self.model.objects.all()
-        changes: dict[str, Any] = {"session_data": row.session_data, "expire_date": row.expire_date}
+        row = cast(Session, self.create_model_instance(self._session))
+        if person := self._session.get(SESSION_KEY):
+            row.person_id = person
+            row.device, row.network = self.where
+            row.started_at = self.started_at
+        row.last_used_at = self.last_used_at = timezone.now()
+        rows = Session.objects.all()
+        changes = {name: getattr(row, name) for name in WRITTEN}
         if not self._is_new and not must_create:
             if not rows.filter(pk=row.pk).update(**changes):
                 raise UpdateError
@@ -277,8 +323,18 @@ class SessionStore(db.SessionStore):
 
     def delete(self, session_key: str | None = None) -> None:
         keys = [session_key] if session_key else [self.session_key, self._old_key]
-        rows = self.model.objects.filter(pk__in=[key for key in keys if key])
+        rows = Session.objects.filter(pk__in=[key for key in keys if key])
         rows._raw_delete(rows.db)  # no row hangs on it
+
+    def use(self, where: Where) -> None:
+        """Notes when, and from where, now and then: by a statement that can bring nothing back."""
+        now = timezone.now()
+        if self.last_used_at is None or now - self.last_used_at < WRITTEN_EVERY:
+            return
+        self.last_used_at, self.where = now, where
+        Session.objects.filter(pk=self.session_key).update(
+            last_used_at=now, device=where.device, network=where.network
+        )
 
 
 def registered_by(request: HttpRequest) -> User | None:

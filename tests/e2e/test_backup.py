@@ -19,8 +19,8 @@ for name in {names}:
 """
 SESSION = """
 django.setup()
-from django.contrib.sessions.backends.db import SessionStore
-SessionStore().create()
+from users.visitors import SessionStore
+SessionStore().save()
 """
 
 
@@ -97,7 +97,7 @@ def test_what_waited_in_it_is_sent_to_nobody(site: Site) -> None:
     assert "Cancelled 1 messages" in said
     assert rows(database_of(site), PEOPLE) == [("alice",)]
     assert rows(database_of(site), STATES) == [("cancelled",)]
-    assert rows(database_of(site), "SELECT * FROM django_session") == []
+    assert rows(database_of(site), "SELECT * FROM users_session") == []
     assert rows(file, STATES) == [("pending",)], "the back-up stays as it was"
 
     done = site.manage("mail", "work", "--once")

@@ -1,16 +1,20 @@
 """The account of whoever is signed in: its profile, its security, its activity, its data."""
 
+from contextlib import suppress
 from typing import Any, cast
+from uuid import UUID
 
 from django.contrib import messages
+from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import translation
 from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_POST
 from django.views.generic import FormView, TemplateView
 
-from users import accounts, activity, texts
+from users import accounts, activity, sessions, texts, visitors
 from users.forms import ProfileForm
 from users.models import User
 
@@ -32,7 +36,7 @@ class AccountView(FormView):
     def form_valid(self, form: ProfileForm) -> HttpResponse:
         person, typed = person_of(self.request), form.cleaned_data
         accounts.change_profile(
-            person, typed["name"], typed["language"], activity.where(self.request)
+            person, typed["name"], typed["language"], visitors.where(self.request)
         )
         translation.activate(person.language)  # for the message
         messages.success(self.request, texts.PROFILE_SAVED)
@@ -42,6 +46,35 @@ class AccountView(FormView):
 @method_decorator(login_required, name="dispatch")
 class AccountSecurityView(TemplateView):
     template_name = "users/account_security.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        here = self.request.session.session_key
+        living = sessions.of(person_of(self.request), here)
+        return super().get_context_data(sessions=living, **kwargs)
+
+
+@require_POST
+@login_required
+def session_end(request: HttpRequest) -> HttpResponse:
+    """One, by its id. What is not theirs, or no id, ends nothing, and the answer is the same."""
+    person = person_of(request)
+    with suppress(ValueError):
+        accounts.end_session(person, UUID(request.POST.get("session", "")), visitors.where(request))
+    messages.success(request, texts.SESSION_ENDED)
+    return redirect("users:account_security")
+
+
+@require_POST
+@login_required
+def sessions_end(request: HttpRequest) -> HttpResponse:
+    """All others; or all, and this one, too."""
+    person, everywhere = person_of(request), "everywhere" in request.POST
+    here = None if everywhere else request.session.session_key
+    accounts.end_sessions(person, but=here, where=visitors.where(request))
+    if everywhere:
+        logout(request)
+    messages.success(request, texts.SIGNED_OUT if everywhere else texts.SESSIONS_ENDED)
+    return redirect("home" if everywhere else "users:account_security")
 
 
 @method_decorator(login_required, name="dispatch")

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from users import accounts, guard, texts, visitors
+from users import accounts, guard, sessions, texts, visitors
 from users.forms import LoginForm
 
 
@@ -23,6 +23,7 @@ class LoginView(auth_views.LoginView):
         user = form.get_user()
         accounts.renew_hash(user, form.cleaned_data["password"])
         response = super().form_valid(form)
+        sessions.remember(self.request, longer=form.cleaned_data["remember"])
         guard.welcome_back(self.request, response, user)
         return response
 

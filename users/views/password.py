@@ -14,7 +14,7 @@ from django.views.generic import FormView, TemplateView
 
 from users import accounts, guard, proofs, texts, tokens, visitors
 from users.forms import AddressForm, ChangeForm, NewPasswordForm
-from users.models import User
+from users.models import Tag, User
 from users.views.pages import LinkPage, LinkSentView
 
 
@@ -57,7 +57,9 @@ class PasswordResetConfirmView(ResetLink, FormView):
 
     def form_valid(self, form: NewPasswordForm) -> HttpResponse:
         try:
-            accounts.choose_password(self.person, form.cleaned_data["new_password"])
+            where = visitors.where(self.request)
+            password = form.cleaned_data["new_password"]
+            accounts.choose_password(self.person, password, where, Tag.PASSWORD_RESET)
         except accounts.LinkSpent:
             return self.bad_link()
         response = self.without_token(redirect("users:password_reset_done"))
@@ -93,7 +95,8 @@ class PasswordChangeView(FormView):
 
     def form_valid(self, form: ChangeForm) -> HttpResponse:
         try:
-            user = accounts.choose_password(form.user, form.cleaned_data["new_password"])
+            where = visitors.where(self.request)
+            user = accounts.choose_password(form.user, form.cleaned_data["new_password"], where)
         except accounts.LinkSpent:  # changed or disabled elsewhere at this moment
             return redirect("users:login")
         update_session_auth_hash(self.request, user)  # all sessions end but this one
