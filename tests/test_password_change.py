@@ -149,13 +149,13 @@ def test_whoever_is_disabled_or_changed_in_the_same_moment_changes_nothing(
 ) -> None:
     choose_password = accounts.choose_password
 
-    def too_late(user: User, password: str) -> User:
+    def too_late(user: User, password: str, *how: Any) -> User:
         same = User.objects.get(pk=user.pk)
         if change == "disabled":
             accounts.disable(same)
         else:
             choose_password(same, "the-other-password")
-        return choose_password(user, password)
+        return choose_password(user, password, *how)
 
     monkeypatch.setattr(accounts, "choose_password", too_late)
     assert hers.post(CHANGE, typed())["Location"] == "/users/login/"
