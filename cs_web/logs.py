@@ -22,7 +22,9 @@ BODY_MAX_LENGTH = 50_000
 # stranger or a mail program has spelled the path; and what looks like a token, wherever it is.
 SLASH = "(?:/|%2f)+"
 IN_PATH = re.compile(
-    rf"((?:activate|reset|notices){SLASH}(?:(?!%2f)[^/\s])+{SLASH})[^/\s?\"']+", re.I
+    rf"((?:activate|reset|notices|address|take-back|deletion){SLASH}(?:(?!%2f)[^/\s])+{SLASH})"
+    r"[^/\s?\"']+",
+    re.I,
 )
 TOKEN = re.compile(r"\b[0-9a-z]{1,13}(?:-|%2d)[0-9a-f]{32}\b", re.I)
 

@@ -24,7 +24,7 @@ from mail.queue.letters import (
 )
 from mail.queue.limits import Part
 from mail.queue.limits import parts as budget_parts
-from mail.queue.posting import cancel, post
+from mail.queue.posting import cancel, forget, post
 
 # Why nothing unrequested goes to an address (None if it does), and to stop it.
 suppression_of = Suppression.objects.reason_for

@@ -10,10 +10,10 @@ from django.test import Client
 from mail.api import suppress, suppression_of
 from mail.models import Mail, Suppression
 from mail.queue import posting
-from tests.conftest import PASSWORD, deliver_all, link_in
+from tests.conftest import PASSWORD, deliver_all, link_in, open_link
 from users import accounts
 from users.admin import UserAdmin
-from users.models import State, User
+from users.models import Event, State, User
 
 
 @pytest.fixture
@@ -153,6 +153,55 @@ def test_the_name_and_address_of_a_person_are_not_staffs_to_change(
     alice.refresh_from_db()
     assert (alice.name, alice.department, alice.level) == ("Alice B.", "수학과", "1")
     assert (alice.user_id, alice.email, alice.is_active) == ("alice", "alice@example.com", True)
+
+
+def test_staff_sends_the_link_for_another_address_and_never_types_it_in(
+    office: Client, alice: User
+) -> None:
+    path = f"/admin/users/user/{alice.pk}/change/"
+    fields = {"name": "Alice", "department": "x", "level": "2", "language": "en"}
+    office.post(path, {**fields, "new_address": "alice@example.org"})
+    alice.refresh_from_db()
+    assert alice.email == "alice@example.com"
+    assert "alice@example.org" in office.get(path).text
+    [letter] = deliver_all()
+    assert letter.to == ["alice@example.org"]
+    browser = Client()
+    page = open_link(browser, link_in(letter))
+    browser.post(page)
+    alice.refresh_from_db()
+    assert alice.email == "alice@example.com", "not without her password"
+    browser.post(page, {"password": PASSWORD})
+    alice.refresh_from_db()
+    assert alice.email == "alice@example.org"
+    [notice] = deliver_all()
+    assert notice.to == ["alice@example.com"]
+    assert "/users/take-back/" in str(notice.body)
+    requested = Event.objects.get(tag="address_requested")
+    assert requested.by == User.objects.get(user_id="root")
+
+
+def test_staff_corrects_the_address_of_a_registration(office: Client, bob: User) -> None:
+    fields = {"name": "Bob", "department": "x", "level": "2", "language": "en"}
+    office.post(f"/admin/users/user/{bob.pk}/change/", {**fields, "new_address": "bob@example.org"})
+    assert [letter.to for letter in deliver_all()] == [["bob@example.org"]]
+
+
+def test_staff_keeps_an_account_that_is_to_be_deleted(office: Client, alice: User) -> None:
+    accounts.request_deletion(alice)
+    assert "2026" in office.get(f"/admin/users/user/{alice.pk}/change/").text
+    act(office, "keep", alice)
+    alice.refresh_from_db()
+    assert alice.deletion_asked_at is None
+
+
+def test_whom_staff_deletes_leaves_no_address_behind(office: Client, alice: User) -> None:
+    Client().post("/users/password/reset/", {"email": alice.email})
+    deliver_all()
+    data = {"action": "delete_selected", "_selected_action": [str(alice.pk)], "post": "yes"}
+    office.post("/admin/users/user/", data)
+    assert not User.objects.filter(user_id="alice").exists()
+    assert not Mail.objects.filter(address=alice.email).exists()
 
 
 def test_only_what_was_changed_is_written_because_the_rest_may_have_changed_meanwhile(

@@ -17,7 +17,7 @@ from tests.conftest import (
     reset_link,
     uid,
 )
-from users import letters, tokens
+from users import accounts, letters, tokens
 from users.models import User
 
 NEW = {"new_password": NEW_PASSWORD}
@@ -70,6 +70,9 @@ LINK_NAMES = {
     "/users/activate/": "users:activate",
     "/users/password/reset/": "users:password_reset_confirm",
     "/users/notices/": "users:notices",
+    "/users/address/": "users:address_confirm",
+    "/users/take-back/": "users:take_back",
+    "/users/deletion/": "users:deletion_undo",
 }
 each_kind = pytest.mark.parametrize("path", LINK_NAMES)
 # The pages behind both are LinkPages: what is odd about a link is tried with one of them.
@@ -85,7 +88,15 @@ def test_a_link_of_an_older_letter_works_with_its_longer_id(
         "/users/activate/": (bob, tokens.activation),
         "/users/password/reset/": (alice, tokens.reset),
         "/users/notices/": (alice, tokens.notices),
+        "/users/address/": (alice, tokens.address),
+        "/users/take-back/": (alice, tokens.take_back),
+        "/users/deletion/": (alice, tokens.deletion),
     }[path]
+    if path == "/users/address/":
+        accounts.request_address(alice, "alice@example.org")
+    if path == "/users/deletion/":
+        accounts.request_deletion(alice)
+        alice.refresh_from_db()
     letters_own = urlsplit(letters._link(LINK_NAMES[path], person, keys)).path
     assert letters_own.startswith(f"{path}{uid(person)}/")
     assert len(uid(person)) == 22

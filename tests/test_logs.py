@@ -115,6 +115,7 @@ SPELLINGS = [
     "/users/activate/MTIz/{}",
     "/users/password/reset/MTIz/{}/",
     "/users/notices/MTIz/{}/",
+    "/users/take-back/MTIz/{}/",
     "//users//activate//MTIz//{}//",
     "/Users/Activate/MTIz/{}/",
     "/USERS/PASSWORD/RESET/MTIz/{}/",
@@ -144,7 +145,7 @@ def test_a_token_is_masked_however_its_path_is_spelled(spelling: str) -> None:
 def test_what_only_looks_a_little_like_a_token_stays() -> None:
     for harmless in ("/users/register/success/", "c0ffee00-1234-4abc-8def-0123456789ab", "a-b"):
         assert line(harmless).endswith(harmless)
-    for page in ("activate", "password/reset", "notices"):
+    for page in ("activate", "password/reset", "notices", "address", "take-back", "deletion"):
         damaged = line(f"GET /users/{page}/MTIz/dicv5b-0123/")
         assert damaged.endswith(f"GET /users/{page}/MTIz/[token]/"), "enough to see what was wrong"
 

@@ -20,19 +20,20 @@ from users.models import User
 ASKED = "Please enter your password"
 # Forms for people who are signed in: each changes what counts, or does not. One that is new belongs
 # into one of the two.
-SENSITIVE = {"account_session_end", "account_sessions_end"}
+SENSITIVE = {"account_session_end", "account_sessions_end", "address", "deletion", "export"}
 PLAIN = {
     "account",  # name and language
     "language",
     "logout",
     "password_change",  # asks for the current password itself
     "password_change_forgot",  # a link to the mailbox
+    "address_cancel",  # everything stays as it is
     # Not for people who are signed in.
     "login", "register", "activate_resend", "activate_resend_sent", "password_reset",
     # Of a registration, or behind a mailed link.
     "register_address", "register_cancel", "register_resend", "activate", "activate_password",
     "activate_decline", "activate_renew", "password_reset_confirm", "password_reset_renew",
-    "notices",
+    "notices", "address_confirm", "take_back", "deletion_undo",
 }  # fmt: skip
 PLAIN_IN_ADMIN = {"admin/logout/", "admin/login/", "admin/password_change/"}
 

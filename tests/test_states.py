@@ -202,6 +202,10 @@ def choose(person: User) -> None:
     accounts.activate(person, NEW_PASSWORD)
 
 
+def move(person: User) -> None:
+    accounts.request_address(person, "new@example.com")
+
+
 def reset(person: User) -> None:
     accounts.choose_password(person, NEW_PASSWORD)
 
@@ -220,6 +224,11 @@ def change(person: User) -> None:
         (accounts.cancel, {"waiting"}),
         (reset, {"active"}),
         (change, {"active"}),
+        (move, {"active"}),
+        (accounts.take_back, {"active"}),
+        (accounts.request_deletion, {"active"}),
+        (accounts.confirm_address, set()),
+        (accounts.keep, set()),
         (accounts.activate_by_staff, {"waiting", "disabled"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -231,7 +240,19 @@ def test_a_verb_works_for_its_states_and_touches_no_other(
     assert changes(verb, cast("eve", state)) == (state in works_for)
 
 
-@pytest.mark.parametrize("verb", [accounts.activate, choose, correct, reset, change])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        accounts.activate,
+        choose,
+        correct,
+        reset,
+        change,
+        move,
+        accounts.take_back,
+        accounts.request_deletion,
+    ],
+)
 def test_the_state_is_read_from_the_database_and_not_from_the_callers_copy(
     cast: Callable[..., User], verb: Any
 ) -> None:
@@ -295,6 +316,9 @@ def test_a_change_and_its_message_are_written_together_or_not_at_all(
         lambda: correct(bob),
         lambda: accounts.decline(bob),
         lambda: reset(alice),
+        lambda: move(alice),
+        lambda: accounts.take_back(alice),
+        lambda: accounts.request_deletion(alice),
     ):
         with pytest.raises(RuntimeError), transaction.atomic():
             attempt()

@@ -8,16 +8,30 @@ timing reveals who has an account.
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
 from mail import api
-from users import activity, hashing, identity
-from users.models import WAITING, Level, State, Tag, User, UserQuerySet, claim_end
+from users import activity, guard, hashing, identity
+from users.models import (
+    ACTIVE,
+    WAITING,
+    AddressChange,
+    FailedSignIn,
+    Level,
+    State,
+    Tag,
+    User,
+    UserQuerySet,
+    claim_end,
+)
 from users.visitors import NOWHERE, Where
 
 log = logging.getLogger(__name__)
@@ -95,7 +109,7 @@ def _sent_before(claim: User, password: str) -> User | None:
     if not claim.made_by:
         return None
     typed = {"user_id": claim.user_id, "email": claim.email, "name": claim.name}
-    same = User.objects.waiting().filter(**typed, made_by=claim.made_by)
+    same = User.objects.filter(WAITING, **typed, made_by=claim.made_by)
     for earlier in same:
         if not earlier.claim_is_expired and earlier.check_password(password):
             return earlier
@@ -208,11 +222,147 @@ def activate(claim: User, new_password: str | None = None) -> User:
             same = User.objects.waiting().filter(pk=claim.pk, email=claim.email)
             if not same.update(**changes):
                 raise LinkSpent
+            _refuse_if_held(claim.email, claim)
     except IntegrityError as error:  # another account proved this address first
         raise LinkSpent from error
     claim.is_active, claim.activated_at = True, now
     log.info("activated %s", claim.pk)
     return claim
+
+
+def _refuse_if_held(address: str, person: User) -> None:
+    """Nobody gets an address that its owner of a few days ago may still want back.
+
+    Asked in the transaction that takes it, and afterwards: the unique constraint has made it wait
+    for whoever was giving the address up at this moment, and a new statement sees what they did.
+    """
+    if AddressChange.objects.holding(address).exclude(person=person.pk).exists():
+        raise LinkSpent
+
+
+# The address
+
+
+def request_address(
+    person: User,
+    address: str,
+    asker: str = "",
+    where: Where = NOWHERE,
+    by: User | None = None,
+) -> None:
+    """Sends a link to the new address; one that was sent before is void. Nothing changes yet.
+
+    The same for an address that has an owner: `letters` finds out, and writes to them instead.
+    """
+    new = identity.clean_address(address, outside=True)
+    with transaction.atomic():
+        person = _lock_active(person)
+        _void(person)
+        AddressChange.objects.create(person=person, old=person.email, new=new)
+        api.cancel(person, "address_confirm")
+        api.post("address_confirm", user=person, address=new, asker=asker, anew=True)
+        activity.record(person, Tag.ADDRESS_REQUESTED, where, by)
+    log.info("asked for another address: %s", person.pk)
+
+
+def cancel_address(person: User) -> None:
+    with transaction.atomic():
+        _void(_lock_active(person))
+        api.cancel(person, "address_confirm")
+
+
+def confirm_address(person: User, where: Where = NOWHERE) -> User:
+    """For somebody who has proven the new mailbox, and whose account it is.
+
+    The old one is notified, and may take the account back. Raises LinkSpent if anything that the
+    link was made for has changed since `person` was read, or if the address belongs to another.
+    """
+    change, now = person.pending_change, timezone.now()
+    if change is None:
+        raise LinkSpent
+    try:
+        with transaction.atomic():
+            found = _lock_active(person)
+            same = (found.email, found.password, found.session_epoch)
+            if same != (change.old, person.password, person.session_epoch):
+                raise LinkSpent
+            pending = AddressChange.objects.pending().filter(pk=change.pk)
+            if not pending.update(confirmed_at=now, secured_at=found.secured_at):
+                raise LinkSpent
+            back = _return_to(found, change.new, now)
+            secured_at = back.secured_at if back else found.secured_at
+            User.objects.filter(pk=found.pk).update(email=change.new, secured_at=secured_at)
+            _refuse_if_held(change.new, found)
+            if not back:
+                api.post("address_changed", user=found, address=change.old, anew=True)
+            activity.record(found, Tag.ADDRESS_CHANGED, where)
+    except IntegrityError as error:  # another account proved this address first
+        raise LinkSpent from error
+    log.info("changed the address of %s", person.pk)
+    found.email, found.secured_at = change.new, secured_at
+    return found
+
+
+def take_back(person: User, where: Where = NOWHERE) -> None:
+    """ "This wasn't me", says the reader of the mailbox `person.email`: the present address, or one
+    that was changed a few days ago (`person` is one of `User.selves`).
+
+    They get the account back, and nobody else keeps anything: no session, no password, no link, no
+    browser that is known, no address that is pending or came since. Only the mailbox leads in.
+    """
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            found = _lock_active(person)
+            # As the link was checked: a second press finds another `secured_at`.
+            selves = found.selves()
+            if (person.email, person.secured_at) not in [
+                (it.email, it.secured_at) for it in selves
+            ]:
+                raise LinkSpent
+            for it in selves:
+                guard.forget_devices(it)
+            _void(found)
+            if _return_to(found, person.email, now):
+                activity.record(found, Tag.ADDRESS_UNDONE, where)
+            found.email, found.secured_at, found.deletion_asked_at = person.email, now, None
+            found.session_epoch += 1
+            found.set_unusable_password()
+            found.save(update_fields=[
+                "email", "secured_at", "deletion_asked_at", "session_epoch", "password",
+            ])  # fmt: skip
+            found.sessions.all().delete()
+            api.post("take_back", user=found, anew=True)
+            activity.record(found, Tag.TAKEN_BACK, where)
+    except IntegrityError as error:  # somebody has the address: `_refuse_if_held` was not asked
+        raise LinkSpent from error
+    log.warning("taken back: %s", person.pk)
+
+
+def _lock_active(person: User) -> User:
+    found = User.objects.select_for_update().filter(pk=person.pk, is_active=True).first()
+    if found is None:
+        raise LinkSpent
+    return found
+
+
+def _void(person: User) -> None:
+    """The change of address that is pending, if there is one."""
+    AddressChange.objects.pending().filter(person=person).update(undone_at=timezone.now())
+
+
+def _return_to(person: User, address: str, now: datetime) -> AddressChange | None:
+    """The change that left this address is undone, with all after it; None if there is none.
+
+    However one returns: an address that came since keeps no right to take the account back.
+    """
+    changes = list(person.address_changes.undoable())
+    for number, change in enumerate(changes):
+        if change.old.lower() == address.lower():
+            since = [one.pk for one in changes[number:]]
+            AddressChange.objects.filter(pk__in=since).update(undone_at=now)
+            return change
+    return None
 
 
 # Passwords
@@ -224,22 +374,27 @@ def request_reset(address: str, language: str, asker: str = "") -> None:
 
 
 def choose_password(
-    user: User, new_password: str, where: Where = NOWHERE, tag: Tag = Tag.PASSWORD_CHANGED
+    user: User, new_password: str, where: Where = NOWHERE, *, by_mailbox: bool = False
 ) -> User:
     """Sets a new password, for somebody who has proven the mailbox or given the current one.
 
-    Ends every session and invalidates every link. Raises LinkSpent if the password has changed
-    meanwhile.
+    Ends every session and invalidates every link; by the mailbox, also those of "this wasn't me"
+    (to it alone: see `User.secured_at`). Raises LinkSpent if the password has changed meanwhile.
     """
     old_hash = user.password
+    changes: dict[str, Any] = {"secured_at": timezone.now()} if by_mailbox else {}
     with hashing.room(hashing.PATIENCE_OF_THE_PROVEN):
         user.set_password(new_password)
     with transaction.atomic():
         # Filters by the old hash: of two uses of one link, one wins.
         unchanged = User.objects.filter(pk=user.pk, is_active=True, password=old_hash)
-        if not unchanged.update(password=user.password):
+        if by_mailbox:  # a mailbox that has just lost the account proves nothing any more
+            unchanged = unchanged.filter(email=user.email)
+        if not unchanged.update(password=user.password, **changes):
             raise LinkSpent
+        _void(user)
         user.sessions.all().delete()  # dead by their hash; no list shows them
+        tag = Tag.PASSWORD_RESET if by_mailbox else Tag.PASSWORD_CHANGED
         activity.record(user, tag, where)
         api.post("password_change", user=user)
     log.info("new password for %s", user.pk)
@@ -284,6 +439,66 @@ def end_sessions(
     return ended
 
 
+# The end of an account
+
+
+def request_deletion(person: User, where: Where = NOWHERE) -> None:
+    """The account is deleted after DELETED_AFTER; until then its owner may change their mind. All
+    sessions end. Not for staff, whose accounts nothing deletes by itself: raises LinkSpent."""
+    now = timezone.now()
+    with transaction.atomic():
+        found = _lock_active(person)
+        if found.is_staff or found.is_superuser or found.deletion_asked_at:
+            raise LinkSpent
+        _void(found)
+        found.deletion_asked_at, found.session_epoch = now, found.session_epoch + 1
+        found.save(update_fields=["deletion_asked_at", "session_epoch"])
+        found.sessions.all().delete()
+        api.post("deletion", user=found, anew=True)
+        activity.record(found, Tag.DELETION_ASKED, where)
+    log.info("to be deleted: %s", person.pk)
+
+
+def keep(person: User, where: Where = NOWHERE, by: User | None = None) -> None:
+    """The deletion that was asked for is undone. Raises LinkSpent if there is none."""
+    with transaction.atomic():
+        leaving = User.objects.filter(pk=person.pk, deletion_asked_at__isnull=False)
+        if not leaving.update(deletion_asked_at=None):
+            raise LinkSpent
+        activity.record(person, Tag.DELETION_UNDONE, where, by)
+    log.info("not to be deleted: %s", person.pk)
+
+
+def leaving(before: datetime) -> UserQuerySet:
+    """Who has asked before then. Active people, and never staff."""
+    asked = User.objects.filter(ACTIVE, deletion_asked_at__lt=before)
+    return asked.filter(is_staff=False, is_superuser=False)
+
+
+def prune_leaving(before: datetime, at_most: int) -> int:
+    """Deletes accounts whose time is over, with all that hangs on them, and returns how many. What
+    stays of their messages is when, which, and what became of it."""
+    with transaction.atomic():
+        # Locked and asked again: who keeps the account at this moment keeps it.
+        pks = list(leaving(before).values_list("pk", flat=True)[:at_most])
+        pks = _lock(leaving(before).filter(pk__in=pks))
+        people = User.objects.filter(pk__in=pks)
+        for person in people:
+            forget(person)
+        people.delete()
+    return len(pks)
+
+
+def forget(person: User) -> None:
+    """What does not go with the row of a person who is deleted, and names them."""
+    changes = person.address_changes.all()
+    addresses = {person.email, *(it.old for it in changes), *(it.new for it in changes)}
+    api.forget(person, [person.user_id, *addresses])
+    FailedSignIn.objects.filter(name__in=guard.names_of(person)).delete()
+    about = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(User))
+    about.filter(object_id=str(person.pk)).update(object_repr="-")
+
+
 # By staff
 
 
@@ -298,9 +513,11 @@ def disable(user: User, by: User | None = None) -> State:
         if was == State.WAITING:
             cancel(user)
         else:
-            user.is_active = False
+            _void(user)
+            # Not to be deleted, either, at the moment when they are let in again.
+            user.is_active, user.deletion_asked_at = False, None
             user.session_epoch += 1
-            user.save(update_fields=["is_active", "session_epoch"])
+            user.save(update_fields=["is_active", "deletion_asked_at", "session_epoch"])
             user.sessions.all().delete()
             activity.record(user, Tag.DISABLED, by=by)
             log.info("disabled %s", user.pk)

@@ -9,6 +9,7 @@ from typing import Any, cast
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group, Permission
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -20,6 +21,7 @@ from django.utils.translation import ngettext
 
 from mail import api
 from users import accounts, activity, guard, sessions
+from users.forms import AddressField
 from users.models import ACTIVE, DISABLED, WAITING, State, Tag, User
 
 FAILURES_SHOWN = 30  # lines, each a day and a network
@@ -65,6 +67,24 @@ def _letters_to(person: User) -> list[activity.Entry]:
     ]
 
 
+class UserForm(forms.ModelForm):
+    """With another address, which only its mailbox can confirm: nothing of it is saved here."""
+
+    new_address = AddressField(
+        outside=True,
+        required=False,
+        help_text=_(
+            "A link goes there, which needs the person's password; the present address hears of "
+            "the change, and can undo it for seven days."
+        ),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "new_address" in self.fields:
+            self.fields["new_address"].label = _("New e-mail address")
+
+
 @admin.register(User)
 class UserAdmin(admin.ModelAdmin):
     list_display = ["user_id", "name", "email", "state", "level", "is_staff", "created_at"]
@@ -74,9 +94,24 @@ class UserAdmin(admin.ModelAdmin):
     search_help_text = _("A whole e-mail address, or how an ID or a name begins.")
     ordering = ["-created_at"]
     list_per_page = 50
-    actions = ["resend_activation", "activate", "disable", "send_reset", "end_sessions"]
+    form = UserForm
+    actions = ["resend_activation", "activate", "disable", "send_reset", "end_sessions", "keep"]
     fieldsets = [
-        (None, {"fields": ["user_id", "name", "email", "department", "level", "language"]}),
+        (
+            None,
+            {
+                "fields": [
+                    "user_id",
+                    "name",
+                    "email",
+                    "new_address",
+                    "pending_address",
+                    "department",
+                    "level",
+                    "language",
+                ]
+            },
+        ),
         (
             _("State"),
             {
@@ -86,6 +121,7 @@ class UserAdmin(admin.ModelAdmin):
                     "created_at",
                     "claim_expires_at",
                     "activated_at",
+                    "leaves_at",
                     "consented_at",
                     "consent_version",
                     "last_login",
@@ -102,6 +138,8 @@ class UserAdmin(admin.ModelAdmin):
         # user_id and email identify the account: only the owner's own flows change them.
         "user_id",
         "email",
+        "pending_address",
+        "leaves_at",
         "state",
         "mail_trouble",
         "created_at",
@@ -130,6 +168,15 @@ class UserAdmin(admin.ModelAdmin):
     def mail_trouble(self, user: User) -> str:
         reason = api.suppression_of(user.email)
         return str(reason.label) if reason else "-"
+
+    @admin.display(description=_("waits for its link"))
+    def pending_address(self, user: User) -> str:
+        change = user.pending_change
+        return change.new if change else "-"
+
+    @admin.display(description=_("will be deleted"))
+    def leaves_at(self, user: User) -> Any:
+        return user.leaves_at
 
     @admin.display(description=_("failed sign-ins, last 7 days"))
     def failed_sign_ins(self, user: User) -> str:
@@ -169,10 +216,32 @@ class UserAdmin(admin.ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Saves only what was edited: the state may have changed since the form was opened."""
-        many = {field.name for field in User._meta.many_to_many}
-        obj.save(update_fields=[name for name in form.changed_data if name not in many])
+        columns = {field.name for field in User._meta.concrete_fields}
+        obj.save(update_fields=[name for name in form.changed_data if name in columns])
         if form.changed_data:
             activity.record(obj, Tag.BY_STAFF, by=cast(User, request.user))
+        if address := form.cleaned_data.get("new_address"):
+            self._send_link_to(request, obj, address)
+
+    def _send_link_to(self, request: HttpRequest, person: User, address: str) -> None:
+        try:
+            if person.is_waiting:
+                accounts.correct_address(person, address)
+            else:
+                accounts.request_address(person, address, by=cast(User, request.user))
+        except accounts.LinkSpent:  # disabled, or activated in this moment
+            self.message_user(request, _("No link was sent."), messages.WARNING)
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        with transaction.atomic():
+            accounts.forget(obj)
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        with transaction.atomic():
+            for person in queryset:
+                accounts.forget(person)
+            super().delete_queryset(request, queryset)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # people register; the first administrator comes from createsuperuser
@@ -215,6 +284,10 @@ class UserAdmin(admin.ModelAdmin):
     def end_sessions(self, request: HttpRequest, people: QuerySet[User]) -> None:
         only = [State.ACTIVE]
         self._apply(request, people, accounts.end_sessions, only=only, by=request.user)
+
+    @admin.action(description=_("Keep an account that is to be deleted"), permissions=["change"])
+    def keep(self, request: HttpRequest, people: QuerySet[User]) -> None:
+        self._apply(request, people, accounts.keep, only=[State.ACTIVE], by=request.user)
 
     def _apply(
         self,

@@ -57,7 +57,8 @@ class AddressField(forms.CharField):
         )
 
     def clean(self, value: Any) -> str:
-        return identity.clean_address(super().clean(value), outside=self.outside)
+        typed = super().clean(value)
+        return identity.clean_address(typed, outside=self.outside) if typed else ""
 
 
 class NameField(forms.CharField):
@@ -233,6 +234,43 @@ class NewPasswordForm(forms.Form):
         cleaned = super().clean() or {}
         check_new_password(self, "new_password", self.user)
         return cleaned
+
+
+class CurrentPasswordForm(forms.Form):
+    """The password of an account, asked of whoever has a session or a link of it."""
+
+    password = PasswordField(label=_("Current password"))
+
+    def __init__(
+        self, user: User, *args: Any, request: HttpRequest | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.user, self.request = user, request
+
+    @sensitive_variables()
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        if not is_password_of(self.user, password, self.request):
+            raise ValidationError(texts.PASSWORD_WRONG, code="password_wrong")
+        return password
+
+
+class AddressChangeForm(forms.Form):
+    """Typed once: nothing changes before the new mailbox has been read, so a mistyped address costs
+    a letter, and the page after it proposes what was meant."""
+
+    email = AddressField(outside=True)
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        self.fields["email"].label = _("New e-mail address")
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"]
+        if email == self.user.email:
+            raise ValidationError(texts.ADDRESS_SAME, code="address_same")
+        return email
 
 
 class ChangeForm(NewPasswordForm):

@@ -89,14 +89,34 @@ def guess(request: HttpRequest | None, typed: str, *, proven: bool) -> Iterator[
         _record(name, networks[0] if networks else "unknown")
 
 
+def known_device(request: HttpRequest | None, name: str) -> str | None:
+    """The id of a browser in which the person with this name has signed in, unless it has been
+    forgotten since."""
+    found = visitors.device_of(request, name) if request else None
+    if found is None:
+        return None
+    device, at = found
+    forgotten = Tally.objects.filter(key=f"devices {name}", free_at__gte=at)
+    return None if forgotten.exists() else device
+
+
+def forget_devices(user: User) -> None:
+    """No browser is known any more to whoever has these names, until they sign in with it again."""
+    now = timezone.now()
+    ends_at = now + timedelta(seconds=visitors.DEVICE_MAX_AGE)  # until the last cookie has ended
+    for name in names_of(user):
+        Tally.objects.update_or_create(
+            key=f"devices {name}", defaults={"free_at": now, "ends_at": ends_at}
+        )
+
+
 def _limits(
     request: HttpRequest | None, name: str, networks: list[str], proven: bool
 ) -> dict[str, int]:
     """What a guess counts against, and how many may be wrong in an hour."""
     if proven:
         return {f"proven {name}": PER_PROVEN}
-    device = visitors.device_of(request, name) if request else None
-    if device:
+    if device := known_device(request, name):
         return {f"device {device} {name}": PER_DEVICE}
     each = settings.SIGN_INS_PER_NETWORK_LIMIT
     by_network = {f"network {network}": each * 2**n for n, network in enumerate(networks)}

@@ -8,6 +8,7 @@ message to a sample person is written and thrown away.
 import colorsys
 import re
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -24,7 +25,7 @@ from django.utils.http import urlsafe_base64_encode
 
 from mail import api
 from users import accounts, guard, tokens
-from users.models import FailedSignIn, State, User
+from users.models import DELETED_AFTER, UNDO_FOR, FailedSignIn, State, User
 
 A_DAY = timedelta(days=1)
 CLAIMS_PER_LETTER = 3
@@ -40,21 +41,24 @@ def register(mail: api.Mail) -> api.Decision:
     claim: User | None = mail.user
     if claim is None or claim.activated_at or claim.email != mail.address:
         return None  # a corrected address gets a message of its own
-    return _to_claims(mail, User.objects.owner_of(mail.address), [claim])
+    return _to_claims(mail, User.objects.holder_of(mail.address), [claim])
 
 
 @api.letter(useful_for=timedelta(hours=24), priority=api.Priority.WAITED_FOR)
 def activate_resend(mail: api.Mail) -> api.Decision:
     """The same, for an address that somebody typed."""
-    return _to_claims(mail, User.objects.owner_of(mail.address), _claims_at(mail))
+    return _to_claims(mail, User.objects.holder_of(mail.address), _claims_at(mail))
 
 
 @api.letter(useful_for=timedelta(minutes=30), priority=api.Priority.WAITED_FOR)
 def password_reset(mail: api.Mail) -> api.Decision:
-    """The reset link; a waiting account gets its activation link again, a disabled one nothing."""
-    owner = User.objects.owner_of(mail.address)
+    """The reset link; a waiting account gets its activation link again, a disabled one nothing. An
+    address that has just lost an account is told so once more, with the way back."""
+    owner = User.objects.holder_of(mail.address)
     if owner is None:
         return _to_claims(mail, None, _claims_at(mail))
+    if owner.left_at and owner.is_active:
+        return api.Writer(partial(_address_changed, owner), api.Budget.OWNER)
     if owner.state == State.DISABLED:
         sample = partial(_password_reset, _sample_user(mail.language))
         return api.for_nobody(api.Writer(sample, api.Budget.OWNER))
@@ -66,12 +70,62 @@ def password_reset_by_staff(mail: api.Mail) -> api.Decision:
     return password_reset(mail)
 
 
+@api.letter(useful_for=timedelta(hours=24), priority=api.Priority.WAITED_FOR, limited=False)
+def take_back(mail: api.Mail) -> api.Decision:
+    """After "this wasn't me": the way back in. Not among the resets that anybody can ask for."""
+    if mail.user is None or mail.user.email != mail.address or not mail.user.is_active:
+        return None
+    return api.Writer(partial(_password_reset, mail.user), api.Budget.OWNER)
+
+
 @api.letter(useful_for=timedelta(hours=72), priority=api.Priority.NOTICE)
 def password_change(mail: api.Mail) -> api.Decision:
+    """To the mailbox that had the account then, even if a thief has changed the address since."""
+    person = _self_at(mail)
+    if person is None:
+        return None
+    write = partial(_password_change, person, mail.created_at)
+    return api.Writer(write, api.Budget.OWNER)
+
+
+@api.letter(useful_for=timedelta(hours=24), priority=api.Priority.WAITED_FOR)
+def address_confirm(mail: api.Mail) -> api.Decision:
+    """The link to a new address; or, if it has an owner already, a notice to the owner."""
+    person: User | None = mail.user
+    change = person.pending_change if person and person.is_active else None
+    if person is None or change is None or change.new != mail.address:
+        return None  # it is void, or done
+    if reason := api.suppression_of(mail.address):
+        return api.suppressed(reason)
+    owner = User.objects.holder_of(mail.address)
+    if owner is not None and owner.pk != person.pk:
+        return _notice(owner, partial(_address_taken, owner, mail.created_at))
+    return api.Writer(partial(_address_confirm, person, mail.address), api.Budget.OPEN)
+
+
+@api.letter(useful_for=UNDO_FOR, priority=api.Priority.WAITED_FOR, limited=False)
+def address_changed(mail: api.Mail) -> api.Decision:
+    """To the old address, which may take the account back."""
+    person = _self_at(mail)
+    if person is None or person.left_at is None:
+        return None  # it has come back
+    return api.Writer(partial(_address_changed, person), api.Budget.OWNER)
+
+
+@api.letter(useful_for=DELETED_AFTER, priority=api.Priority.WAITED_FOR, limited=False)
+def deletion(mail: api.Mail) -> api.Decision:
+    """The account is to be deleted, with the link that keeps it."""
+    person: User | None = mail.user
+    if person is None or person.email != mail.address or not person.deletion_asked_at:
+        return None
+    return api.Writer(partial(_deletion, person), api.Budget.OWNER)
+
+
+def _self_at(mail: api.Mail) -> User | None:
+    """The person as they are or were at the address of this message, if it may know of them."""
     if mail.user is None or not mail.user.is_active:
         return None
-    write = partial(_password_change, mail.user, mail.created_at)
-    return api.Writer(write, api.Budget.OWNER)
+    return next((one for one in mail.user.selves() if one.email == mail.address), None)
 
 
 @api.letter(useful_for=timedelta(hours=24), priority=api.Priority.NOTICE, limited=False)
@@ -97,15 +151,19 @@ def _to_claims(mail: api.Mail, owner: User | None, claims: list[User]) -> api.De
     if reason := api.suppression_of(mail.address):
         return api.suppressed(reason)
     if owner is not None:
-        taken = api.Writer(partial(_register_taken, owner, mail.created_at), api.Budget.NOTICE)
-        if owner.taken_notices:
-            return taken
-        why = "the owner of this address wants no such notice"
-        return api.Outcome(api.State.DROPPED, api.Cause.SUPPRESSED, why, writer=taken)
+        return _notice(owner, partial(_register_taken, owner, mail.created_at))
     if claims:
         return api.Writer(partial(_register, claims), api.Budget.OPEN)
     sample = partial(_register, [_sample_user(mail.language)])
     return api.for_nobody(api.Writer(sample, api.Budget.OPEN))
+
+
+def _notice(owner: User, write: Callable[[], EmailMultiAlternatives]) -> api.Decision:
+    taken = api.Writer(write, api.Budget.NOTICE)
+    if owner.taken_notices:
+        return taken
+    why = "the owner of this address wants no such notice"
+    return api.Outcome(api.State.DROPPED, api.Cause.SUPPRESSED, why, writer=taken)
 
 
 def _claims_at(mail: api.Mail) -> list[User]:
@@ -137,16 +195,48 @@ def _register(claims: list[User]) -> EmailMultiAlternatives:
 
 
 def _register_taken(owner: User, when: datetime) -> EmailMultiAlternatives:
+    return _letter("register_taken", owner.email, owner.language, **_of_taken(owner, when))
+
+
+def _address_taken(owner: User, when: datetime) -> EmailMultiAlternatives:
+    return _letter("address_taken", owner.email, owner.language, **_of_taken(owner, when))
+
+
+def _of_taken(owner: User, when: datetime) -> dict[str, Any]:
+    disabled = owner.state == State.DISABLED
+    stop_url = _link("users:notices", owner, tokens.notices)
+    return {
+        "user_id": owner.user_id,
+        "when": timezone.localtime(when),
+        "disabled": disabled,
+        "login_url": api.absolute_url(reverse("users:login")),
+        "reset_url": api.absolute_url(reverse("users:password_reset")),
+        # Only the present address says what it wants.
+        "stop_url": "" if disabled or owner.left_at else stop_url,
+    }
+
+
+def _address_confirm(person: User, new: str) -> EmailMultiAlternatives:
     return _letter(
-        "register_taken",
-        owner.email,
-        owner.language,
-        user_id=owner.user_id,
-        when=timezone.localtime(when),
-        disabled=owner.state == State.DISABLED,
-        login_url=api.absolute_url(reverse("users:login")),
-        reset_url=api.absolute_url(reverse("users:password_reset")),
-        stop_url=_link("users:notices", owner, tokens.notices),
+        "address_confirm",
+        new,
+        person.language,
+        user_id=person.user_id,
+        url=_link("users:address_confirm", person, tokens.address),
+        hours=settings.ACTIVATION_TIMEOUT // 3600,
+    )
+
+
+def _address_changed(past: User) -> EmailMultiAlternatives:
+    left_at = timezone.localtime(past.left_at)
+    return _letter(
+        "address_changed",
+        past.email,
+        past.language,
+        user_id=past.user_id,
+        when=left_at,
+        until=left_at + UNDO_FOR,
+        url=_link("users:take_back", past, tokens.take_back),
     )
 
 
@@ -168,7 +258,19 @@ def _password_change(person: User, when: datetime) -> EmailMultiAlternatives:
         person.language,
         user_id=person.user_id,
         when=timezone.localtime(when),
-        reset_url=api.absolute_url(reverse("users:password_reset")),
+        url=_link("users:take_back", person, tokens.take_back),
+    )
+
+
+def _deletion(person: User) -> EmailMultiAlternatives:
+    return _letter(
+        "deletion",
+        person.email,
+        person.language,
+        user_id=person.user_id,
+        when=timezone.localtime(person.leaves_at),
+        url=_link("users:deletion_undo", person, tokens.deletion),
+        take_back_url=_link("users:take_back", person, tokens.take_back),
     )
 
 
@@ -249,6 +351,22 @@ def _disabled(language: str) -> User:
     return _sample_user(language, activated_at=timezone.now())
 
 
+def _moved(language: str) -> User:
+    past = _sample_user(language)
+    past.left_at = timezone.now()
+    return past
+
+
+def _moving(language: str) -> User:
+    person = _sample_user(language)
+    person.pending_change = None  # of nobody, and not looked for
+    return person
+
+
+def _leaving(language: str) -> User:
+    return _sample_user(language, deletion_asked_at=timezone.now())
+
+
 def _taken(owner: User) -> EmailMultiAlternatives:
     return _register_taken(owner, timezone.now())
 
@@ -264,6 +382,15 @@ api.add_sample("register_taken_disabled", lambda language: _taken(_disabled(lang
 api.add_sample("password_reset", lambda language: _password_reset(_sample_user(language)))
 api.add_sample(
     "password_change", lambda language: _password_change(_sample_user(language), timezone.now())
+)
+api.add_sample(
+    "address_confirm", lambda language: _address_confirm(_moving(language), "gil@example.org")
+)
+api.add_sample("deletion", lambda language: _deletion(_leaving(language)))
+api.add_sample("address_changed", lambda language: _address_changed(_moved(language)))
+api.add_sample(
+    "address_taken",
+    lambda language: _address_taken(_sample_user(language, is_active=True), timezone.now()),
 )
 api.add_sample(
     "login_failures", lambda language: _about_failures(_sample_user(language), _failures())

@@ -1,5 +1,6 @@
 """The user model. `users.accounts` writes it; staff may also edit the descriptive fields."""
 
+import copy
 import uuid
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.functional import cached_property
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
@@ -36,6 +38,9 @@ class Level(models.TextChoices):
 WAITING = Q(is_active=False, activated_at__isnull=True)
 ACTIVE = Q(is_active=True, activated_at__isnull=False)
 DISABLED = Q(is_active=False, activated_at__isnull=False)
+# Who has asked for the deletion of their account; so long, they may change their mind.
+DELETED_AFTER = timedelta(days=14)
+LEAVING = Q(deletion_asked_at__isnull=False)
 # Hashes from before Argon2 (`users.hashing.PBKDF2`): their names come after its in the alphabet.
 OLD_HASH = Q(password__gt="p")
 
@@ -49,6 +54,19 @@ class UserQuerySet(models.QuerySet["User"]):
         """The account that has proven this address, active or disabled."""
         owned = self.alias(address_key=Lower("email")).filter(activated_at__isnull=False)
         return owned.filter(address_key=address.lower()).first()
+
+    def holder_of(self, address: str) -> "User | None":
+        """The same; or whoever has just given it up, as they were: for some days it is theirs."""
+        held = AddressChange.objects.holding(address).select_related("person").first()
+        owned = self.alias(address_key=Lower("email")).filter(activated_at__isnull=False)
+        owner = owned.filter(address_key=address.lower()).first()
+        return owner or (held.past_self(held.person) if held else None)
+
+    def is_free(self, address: str) -> bool:
+        """Whether nobody is `holder_of` it, by one statement."""
+        owner = self.alias(address_key=Lower("email")).filter(activated_at__isnull=False)
+        of_owner = owner.filter(address_key=address.lower()).values("pk")
+        return not of_owner.union(AddressChange.objects.holding(address).values("person")).exists()
 
     def at_address(self, address: str) -> "UserQuerySet":
         """Accounts and claims. Stored addresses are ASCII, so LOWER means the same everywhere."""
@@ -144,6 +162,13 @@ class User(AbstractBaseUser, PermissionsMixin):
     made_by = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
     # Part of the hash of every session and reset link: incrementing it ends them all.
     session_epoch = models.PositiveIntegerField(default=0, editable=False)
+    # When the reader of the present address last used a link that only they have: a reset, or "this
+    # wasn't me". Part of the hash of the latter, so that one from before can throw nobody out.
+    secured_at = models.DateTimeField(null=True, editable=False)
+    deletion_asked_at = models.DateTimeField(_("deletion asked for"), null=True, editable=False)
+
+    # Of a past self (`AddressChange.past_self`): when the account went to another address.
+    left_at: datetime | None = None
 
     objects = UserManager.from_queryset(UserQuerySet)()
 
@@ -184,6 +209,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.Index(fields=["name"], name="user_by_name", opclasses=["varchar_pattern_ops"]),
             # Whether anybody has one, every sign-in asks (`users.backends`).
             models.Index("user_id", name="user_with_old_hash", condition=OLD_HASH),
+            models.Index("deletion_asked_at", name="user_leaving", condition=LEAVING),
         ]
 
     def __str__(self) -> str:
@@ -202,6 +228,19 @@ class User(AbstractBaseUser, PermissionsMixin):
     @property
     def claim_is_expired(self) -> bool:
         return self.is_waiting and self.claim_expires_at <= timezone.now()
+
+    @property
+    def leaves_at(self) -> datetime | None:
+        """When the account is deleted, if its owner has asked for that."""
+        return self.deletion_asked_at and self.deletion_asked_at + DELETED_AFTER
+
+    @cached_property
+    def pending_change(self) -> "AddressChange | None":
+        return self.address_changes.pending().first()
+
+    def selves(self) -> list["User"]:
+        """As they are, and as they were at each address that may still take the account back."""
+        return [self, *(change.past_self(self) for change in self.address_changes.undoable())]
 
     def get_full_name(self) -> str:
         return self.name
@@ -250,6 +289,69 @@ class Session(AbstractBaseSession):
     @classmethod
     def get_session_store_class(cls) -> Any:
         return import_string(f"{settings.SESSION_ENGINE}.SessionStore")
+
+
+# Changes of address: see `accounts.request_address`
+
+# For so long the address before may take the account back, and nobody else gets it.
+UNDO_FOR = timedelta(days=7)
+PENDING = Q(confirmed_at__isnull=True, undone_at__isnull=True)
+MADE = Q(confirmed_at__isnull=False, undone_at__isnull=True)
+
+
+class AddressChangeQuerySet(models.QuerySet["AddressChange"]):
+    def pending(self) -> "AddressChangeQuerySet":
+        return self.filter(PENDING)
+
+    def undoable(self) -> "AddressChangeQuerySet":
+        """The oldest first: whose `old` is before that of the others."""
+        made = self.filter(MADE, confirmed_at__gt=timezone.now() - UNDO_FOR)
+        return made.order_by("confirmed_at", "pk")
+
+    def holding(self, address: str) -> "AddressChangeQuerySet":
+        """Those that may still give this address back."""
+        made = self.filter(MADE, confirmed_at__gt=timezone.now() - UNDO_FOR)
+        return made.alias(old_key=Lower("old")).filter(old_key=address.lower())
+
+
+class AddressChange(models.Model):
+    """One that was asked for, and what became of it: confirmed by the new mailbox, or not; undone,
+    or void before that."""
+
+    person = models.ForeignKey(
+        User, models.CASCADE, related_name="address_changes", verbose_name=_("person")
+    )
+    old = models.EmailField(_("from"), max_length=identity.ADDRESS_MAX_LENGTH)
+    new = models.EmailField(_("to"), max_length=identity.ADDRESS_MAX_LENGTH)
+    asked_at = models.DateTimeField(_("asked for"), default=timezone.now)
+    confirmed_at = models.DateTimeField(_("confirmed"), null=True)
+    undone_at = models.DateTimeField(_("undone"), null=True)
+    # `User.secured_at` as it was with the old address, which nobody at the new one can touch.
+    secured_at = models.DateTimeField(null=True)
+
+    objects = AddressChangeQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("change of address")
+        verbose_name_plural = _("changes of address")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["person"], condition=PENDING, name="address_change_pending_once"
+            ),
+        ]
+        indexes = [
+            models.Index(Lower("old"), name="address_change_held", condition=MADE),
+            models.Index("asked_at", name="address_change_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"change of address {self.pk}"
+
+    def past_self(self, person: User) -> User:
+        """Never to be saved: what the links to the old mailbox are made from."""
+        past = copy.copy(person)
+        past.email, past.secured_at, past.left_at = self.old, self.secured_at, self.confirmed_at
+        return past
 
 
 # Guesses at passwords: see `users.guard`

@@ -12,6 +12,14 @@ PASSWORD_CHANGED = _("Your password was changed. Other devices were signed out."
 PROFILE_SAVED = _("Your profile was saved.")
 SESSION_ENDED = _("That device is signed out.")
 SESSIONS_ENDED = _("All other devices are signed out.")
+ADDRESS_CHANGED = _("Your e-mail address was changed. We told the old one.")
+ADDRESS_CANCELLED = _("Your e-mail address stays as it is. The link no longer works.")
+ADDRESS_SAME = _("This is your address already.")
+TAKEN_BACK = _(
+    "Your account is safe: everyone is signed out, and the old password no longer works."
+)
+DELETION_ASKED = _("Your account will be deleted in 14 days. Our e-mail says how to keep it.")
+DELETION_UNDONE = _("Your account stays. You can sign in again.")
 SIGNED_OUT = _("You are signed out.")
 
 USER_ID_FREE = _("This ID is free.")

@@ -11,7 +11,10 @@ from django.contrib.auth.tokens import PasswordResetTokenGenerator, default_toke
 from django.utils.crypto import constant_time_compare
 from django.utils.http import base36_to_int
 
-from users.models import User
+from users.models import DELETED_AFTER, UNDO_FOR, User
+
+# "This wasn't me", of a letter to the present address; to one before, UNDO_FOR.
+TAKE_BACK_FOR = timedelta(hours=72)
 
 # Activation links use Django's own generator, whose lifetime is PASSWORD_RESET_TIMEOUT.
 activation = default_token_generator
@@ -46,6 +49,62 @@ class NoticesTokenGenerator(PasswordResetTokenGenerator):
 
 
 notices = NoticesTokenGenerator()
+
+
+class AddressTokenGenerator(PasswordResetTokenGenerator):
+    """To confirm the change of address that is pending, and no other: with the session or the
+    password. It dies with either of them, and with the address that the change began from."""
+
+    key_salt = "users.tokens.address"
+
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
+        change = user.pending_change
+        where = f"{change.pk} {change.new}" if change else ""
+        return f"{user.pk} {user.password} {user.session_epoch} {user.email} {where} {timestamp}"
+
+
+address = AddressTokenGenerator()
+
+
+class TakeBackTokenGenerator(PasswordResetTokenGenerator):
+    """ "This wasn't me". It covers the person and the mailbox that it was sent to, and nothing that
+    a thief of the account could change: not the password, the sessions or the present address.
+
+    `secured_at` is what a use of the mailbox changes (`models.User`), so a link dies with the use
+    of another to the same mailbox. Whoever reads the present address cannot touch that of an
+    earlier one: it is kept with the change.
+    """
+
+    key_salt = "users.tokens.take_back"
+
+    def check_token(self, user: User | None, token: str | None) -> bool:
+        age = _age(self, token)
+        lives = UNDO_FOR if user and user.left_at else TAKE_BACK_FOR
+        return age is not None and age <= lives and is_genuine(self, user, token)
+
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
+        secured = user.secured_at.timestamp() if user.secured_at else ""
+        return f"{user.pk} {user.email} {secured} {timestamp}"
+
+
+take_back = TakeBackTokenGenerator()
+
+
+class DeletionTokenGenerator(PasswordResetTokenGenerator):
+    """To keep an account that is to be deleted: for as long as it is."""
+
+    key_salt = "users.tokens.deletion"
+
+    def check_token(self, user: User | None, token: str | None) -> bool:
+        age = _age(self, token)
+        return age is not None and age <= DELETED_AFTER and is_genuine(self, user, token)
+
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
+        asked = user.deletion_asked_at.timestamp() if user.deletion_asked_at else ""
+        return f"{user.pk} {user.email} {asked} {timestamp}"
+
+
+deletion = DeletionTokenGenerator()
 
 
 def is_genuine(

@@ -7,7 +7,19 @@ those that ask for it again.
 from django.urls import path
 
 from users.proofs import proven
-from users.views import account, activate, language, login, notices, password, register
+from users.views import (
+    account,
+    activate,
+    address,
+    deletion,
+    export,
+    language,
+    login,
+    notices,
+    password,
+    register,
+    take_back,
+)
 from users.visitors import guarded, limited, visitors_only
 
 app_name = "users"
@@ -97,6 +109,17 @@ urlpatterns = [
     path("account/security/end/all/", proven(account.sessions_end), name="account_sessions_end"),
     path("account/activity/", account.AccountActivityView.as_view(), name="account_activity"),
     path("account/data/", account.AccountDataView.as_view(), name="account_data"),
+    path("account/address/", limited(proven(address.AddressView.as_view())), name="address"),
+    path("account/deletion/", proven(deletion.DeletionView.as_view()), name="deletion"),
+    path("account/data/export/", proven(export.export), name="export"),
+    path("account/address/cancel/", address.address_cancel, name="address_cancel"),
+    path(
+        "address/<uidb64>/<token>/",
+        guarded(address.AddressConfirmView.as_view()),
+        name="address_confirm",
+    ),
+    path("take-back/<uidb64>/<token>/", take_back.TakeBackView.as_view(), name="take_back"),
+    path("deletion/<uidb64>/<token>/", deletion.DeletionUndoView.as_view(), name="deletion_undo"),
     path("notices/<uidb64>/<token>/", notices.NoticesView.as_view(), name="notices"),
     path("language/", language.choose_language, name="language"),
 ]

@@ -176,17 +176,22 @@ DEVICE_MAX_AGE = 365 * 24 * 60 * 60  # seconds
 DEVICE_NAMES = 8  # of four people: of each, the ID and the address
 
 
-def device_of(request: HttpRequest, name: str) -> str | None:
-    """The id of this browser, if the person with this name (`guard.hashed`) has signed in here."""
+def device_of(request: HttpRequest, name: str) -> tuple[str, datetime] | None:
+    """The id of this browser, if the person with this name (`guard.hashed`) has signed in here, and
+    when they last did. In a cookie of an older revision a name has no time."""
     device, *names = _device(request)
-    return device if name in names else None
+    for one, _, at in (entry.partition(" ") for entry in names):
+        if one == name:
+            return device, datetime.fromtimestamp(int(at or 0), UTC)
+    return None
 
 
 def remember_device(request: HttpRequest, response: HttpResponse, names: list[str]) -> None:
     """These names belong to somebody who has just proven, in this browser, who they are."""
     device, *others = _device(request)
-    others = [name for name in others if name not in names]
-    value = [device, *names, *others][: DEVICE_NAMES + 1]
+    others = [entry for entry in others if entry.partition(" ")[0] not in names]
+    here = [f"{name} {int(time.time())}" for name in names]
+    value = [device, *here, *others][: DEVICE_NAMES + 1]
     response.set_cookie(
         settings.DEVICE_COOKIE_NAME,
         signing.dumps(value, salt=DEVICE_SALT),
@@ -198,7 +203,7 @@ def remember_device(request: HttpRequest, response: HttpResponse, names: list[st
 
 
 def _device(request: HttpRequest) -> list[str]:
-    """What the cookie says: an id, and names. A new id if it is missing or not ours."""
+    """What the cookie says: an id, and names with times. A new id if it is missing or not ours."""
     cookie = request.COOKIES.get(settings.DEVICE_COOKIE_NAME, "")
     try:
         return signing.loads(cookie, salt=DEVICE_SALT, max_age=DEVICE_MAX_AGE)  # type: ignore[no-any-return]

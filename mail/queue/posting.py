@@ -1,5 +1,6 @@
 """Posting: the one way in. The row is part of the caller's transaction; senders do the rest."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -7,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from mail import conf
-from mail.models import Draft, Mail, State, mailbox_of
+from mail.models import Attempt, Draft, Mail, State, mailbox_of
 from mail.queue import engines
 from mail.queue.letters import letters
 
@@ -69,6 +70,23 @@ def post_again(mail: Mail) -> Mail:
             draft.pk = new.pk
             draft.save(force_insert=True)
     return new
+
+
+def forget(user: Any, addresses: Iterable[str]) -> None:
+    """Of the messages to somebody who is gone, and to these addresses of theirs, stays when which
+    was sent and what became of it."""
+    mine = Mail.objects.filter(user=user)
+    mine.cancel()
+    # To an address that somebody typed: only what is done, and of nobody else.
+    typed = [
+        Mail.objects.to(one).filter(user=None).exclude(state=State.PENDING) for one in addresses
+    ]
+    for rows in [mine, *typed]:
+        pks = list(rows.values_list("pk", flat=True))
+        Attempt.objects.filter(mail__in=pks).delete()  # which repeats what a server said
+        Mail.objects.filter(pk__in=pks).update(
+            address="", mailbox="", asker="", error="", provider_id=""
+        )
 
 
 def cancel(user: Any, letter: str) -> int:

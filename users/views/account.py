@@ -14,7 +14,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
 from django.views.generic import FormView, TemplateView
 
-from users import accounts, activity, sessions, texts, visitors
+from users import accounts, activity, exports, sessions, texts, visitors
 from users.forms import ProfileForm
 from users.models import User
 
@@ -90,3 +90,6 @@ class AccountActivityView(TemplateView):
 @method_decorator(login_required, name="dispatch")
 class AccountDataView(TemplateView):
     template_name = "users/account_data.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(parts=exports.of(person_of(self.request)), **kwargs)

@@ -27,7 +27,7 @@ class ActivationLink(LinkPage):
     renew_url_name = "users:activate_renew"
 
     def accepts(self, person: User) -> bool:
-        return person.is_waiting and User.objects.owner_of(person.email) is None
+        return person.is_waiting and User.objects.is_free(person.email)
 
     def refusal(
         self, request: HttpRequest, uidb64: str, token: str = TOKEN_IN_COOKIE

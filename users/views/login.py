@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from users import accounts, guard, sessions, texts, visitors
 from users.forms import LoginForm
+from users.views.deletion import ask_to_keep
 
 
 class LoginView(auth_views.LoginView):
@@ -19,9 +20,11 @@ class LoginView(auth_views.LoginView):
     authentication_form = LoginForm
     redirect_authenticated_user = True
 
-    def form_valid(self, form: Any) -> HttpResponse:
+    def form_valid(self, form: Any) -> Any:
         user = form.get_user()
         accounts.renew_hash(user, form.cleaned_data["password"])
+        if user.deletion_asked_at:
+            return ask_to_keep(user)
         response = super().form_valid(form)
         sessions.remember(self.request, longer=form.cleaned_data["remember"])
         guard.welcome_back(self.request, response, user)

@@ -36,7 +36,7 @@ class LinkPage(View):
 
     token_generator: PasswordResetTokenGenerator
     url_name: str  # of the URL with the token
-    renew_url_name: str  # of the URL that replaces an expired link
+    renew_url_name = ""  # of the URL that replaces an expired link, if there is one
     accepts_expired = False  # whether this is that URL's page
     purpose = ""  # what the page of a bad link says it was for
 
@@ -45,6 +45,11 @@ class LinkPage(View):
     def accepts(self, person: User) -> bool:
         """Whether the account is in the state that the token was made for."""
         raise NotImplementedError
+
+    def people(self, uidb64: str) -> list[User]:
+        """Whose link it may be."""
+        person = person_in_link(uidb64)
+        return [person] if person else []
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = self.refusal(request, **kwargs) or super().dispatch(request, *args, **kwargs)
@@ -61,13 +66,15 @@ class LinkPage(View):
         """The response for somebody who may not see this page; None if they may."""
         in_url = token != TOKEN_IN_COOKIE
         key = token if in_url else self.token_in_cookie(request, uidb64)
-        person = person_in_link(uidb64)
-        genuine = is_genuine(self.token_generator, person, key)
-        if not (person and self.accepts(person) and genuine):
+        people = (one for one in self.people(uidb64) if self.accepts(one))
+        person = next((one for one in people if is_genuine(self.token_generator, one, key)), None)
+        if person is None:
             return self.bad_link()
         if in_url:
             return self.with_token(redirect(self.url_name, uidb64, TOKEN_IN_COOKIE), uidb64, token)
         if not self.accepts_expired and not self.token_generator.check_token(person, key):
+            if not self.renew_url_name:
+                return self.bad_link()
             return expired_link(request, reverse(self.renew_url_name, args=[uidb64]))
         self.person = person
         return None

@@ -14,7 +14,7 @@ from django.views.generic import FormView, TemplateView
 
 from users import accounts, guard, proofs, texts, tokens, visitors
 from users.forms import AddressForm, ChangeForm, NewPasswordForm
-from users.models import Tag, User
+from users.models import User
 from users.views.pages import LinkPage, LinkSentView
 
 
@@ -59,7 +59,7 @@ class PasswordResetConfirmView(ResetLink, FormView):
         try:
             where = visitors.where(self.request)
             password = form.cleaned_data["new_password"]
-            accounts.choose_password(self.person, password, where, Tag.PASSWORD_RESET)
+            accounts.choose_password(self.person, password, where, by_mailbox=True)
         except accounts.LinkSpent:
             return self.bad_link()
         response = self.without_token(redirect("users:password_reset_done"))

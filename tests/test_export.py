@@ -1,0 +1,127 @@
+"""Export: whatever hangs on a person is in it, and no secret."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from tests.conftest import deliver_all, sign_in
+from users import accounts, exports
+from users.models import Event, User
+
+EXPORT, PAGE = "/users/account/data/export/", "/users/account/data/"
+
+
+@pytest.fixture
+def hers(browser: Client, alice: User) -> Client:
+    accounts.request_address(alice, "alice@example.org")
+    deliver_all()
+    accounts.confirm_address(User.objects.get(pk=alice.pk))
+    browser.post("/users/login/", {"username": "alice", "password": "wrong-horse"})
+    sign_in(browser, "alice")
+    return browser
+
+
+def everything(browser: Client) -> dict[str, list[dict[str, Any]]]:
+    response = browser.post(EXPORT)
+    assert response["Content-Disposition"] == 'attachment; filename="cs_web-alice.json"'
+    assert "no-store" in response["Cache-Control"]
+    found: dict[str, Any] = json.loads(response.content)
+    return found
+
+
+def test_it_has_everything(hers: Client) -> None:
+    found = everything(hers)
+    [profile] = found["profile"]
+    assert (profile["user_id"], profile["email"]) == ("alice", "alice@example.org")
+    assert [row["old"] for row in found["address_changes"]] == ["alice@example.com"]
+    assert {"signed_in", "address_changed", "exported"} <= {row["tag"] for row in found["events"]}
+    assert {row["letter"] for row in found["mails"]} == {"address_confirm", "address_changed"}
+    assert [row["times"] for row in found["wrong_passwords"]] == [1]
+
+
+def test_the_page_shows_the_same(hers: Client) -> None:
+    found, page = everything(hers), hers.get(PAGE).text
+    for text in ("alice@example.com", "alice@example.org", "address_changed", "signed_in"):
+        assert text in page
+    for rows in found.values():
+        for row in rows:
+            assert all(name in page for name, value in row.items() if value not in (None, ""))
+
+
+def test_it_holds_no_secret(hers: Client) -> None:
+    person = User.objects.get()
+    secrets = [
+        person.password,
+        person.get_session_auth_hash(),
+        hers.cookies["sessionid"].value,
+        hers.cookies["device"].value,
+        str(person.pk),
+    ]
+    text = json.dumps(everything(hers)) + hers.get(PAGE).text
+    assert not [secret for secret in secrets if secret in text]
+
+
+def test_whatever_points_at_a_person_is_exported_or_left_out_with_a_reason() -> None:
+    """Whoever adds a table or a column decides here."""
+    relations = set()
+    for one in User._meta.get_fields(include_hidden=True):
+        if one.auto_created and not one.concrete and not one.related_model._meta.auto_created:
+            named = f"{one.related_model._meta.model_name}s_{one.field.name}"
+            relations.add(
+                named
+                if one.hidden
+                else one.name
+                if one.name == "logentry"
+                else one.get_accessor_name()
+            )
+    columns = {one.name for one in User._meta.concrete_fields}
+    many = {one.name for one in User._meta.many_to_many}
+    known = {*exports.PARTS, *exports.PROFILE, *exports.LEFT_OUT}
+    assert not (relations | columns | many) - known
+    assert not set(exports.LEFT_OUT) - (relations | columns | many), "these are gone"
+    assert all(exports.LEFT_OUT.values())
+
+
+def test_so_is_every_column_of_what_is_exported() -> None:
+    """But for keys, and what is a secret or says nothing to them."""
+    not_theirs = {
+        "address_changes": {"id", "person", "secured_at"},
+        "events": {"id", "person", "by"},  # who of staff it was is theirs
+        "sessions": {"session_key", "session_data", "public_id", "person"},
+        "mails": {
+            "id", "user", "mailbox", "asker", "budget", "priority", "due", "attempts", "crashes",
+            "claimed", "on_hold", "cause", "error", "provider_id",
+        },
+    }  # fmt: skip
+    for relation in User._meta.related_objects:
+        name = relation.get_accessor_name()
+        if name in exports.PARTS:
+            columns = {field.name for field in relation.related_model._meta.concrete_fields}
+            assert columns - set(exports.PARTS[name][2]) == not_theirs[name], name
+
+
+def test_nobody_gets_another_persons(hers: Client, cast: Callable[..., User]) -> None:
+    cast("eve")
+    browser = Client()
+    sign_in(browser, "eve")
+    assert "alice" not in browser.post(EXPORT).content.decode()
+    assert "alice@" not in browser.get(PAGE).text
+
+
+def test_a_visitor_is_asked_to_sign_in_and_a_get_is_none(browser: Client, alice: User) -> None:
+    assert browser.post(EXPORT)["Location"].startswith("/users/login/")
+    sign_in(browser, "alice")
+    assert browser.get(EXPORT).status_code == 405
+    assert not Event.objects.filter(tag="exported").exists()
+
+
+def test_the_page_asks_the_database_little(hers: Client) -> None:
+    hers.get("/")
+    with CaptureQueriesContext(connection) as captured:
+        assert hers.get(PAGE).status_code == 200
+    assert len(captured) <= 8, [query["sql"] for query in captured]

@@ -1,0 +1,100 @@
+"""Everything that we keep about a person, for them: as a file, and on a page.
+
+A test walks all that points at a person: each is exported here, or left out with a reason.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from django.db.models import Model
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from mail import api
+from users import guard
+from users.models import User
+
+PROFILE = (
+    "user_id", "name", "email", "department", "level", "language", "taken_notices", "created_at",
+    "activated_at", "last_login", "is_active", "is_staff", "is_superuser", "consented_at",
+    "consent_version", "deletion_asked_at",
+)  # fmt: skip
+# By the name of the relation, or of the field.
+LEFT_OUT = {
+    "id": "a number of ours, which is in every link to their mailbox",
+    "password": "a secret: the hash of a password",
+    "made_by": "a secret: the hash of a form's",
+    "session_epoch": "a count of ours, which is in the hash of links",
+    "secured_at": "a time of ours, which is in the hash of links",
+    "claim_expires_at": "means nothing once the account is active",
+    "groups": "nobody is in one",
+    "logentry": "the record of what they did to others, as staff: it is about those",
+    "events_by": "what they did to others, as staff: it is about those",
+}
+
+
+class Part(NamedTuple):
+    name: str
+    title: str | Promise
+    rows: list[dict[str, Any]]
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.rows[0]) if self.rows else []
+
+
+def _profile(person: User) -> Iterable[Any]:
+    return [person]
+
+
+def _failures(person: User) -> Iterable[Any]:
+    rows: Iterable[Any] = guard.failures_of(person).exclude(network="")
+    return rows
+
+
+def _suppressed(person: User) -> Iterable[Any]:
+    return api.Suppression.objects.filter(address=api.mailbox_of(person.email))
+
+
+# Each: what it is called, how it is found, and its columns.
+PARTS: dict[str, tuple[str | Promise, Callable[[User], Iterable[Any]], tuple[str, ...]]] = {
+    "profile": (_("Profile"), _profile, PROFILE),
+    "address_changes": (
+        _("Changes of address"),
+        lambda person: person.address_changes.order_by("-asked_at"),
+        ("old", "new", "asked_at", "confirmed_at", "undone_at"),
+    ),
+    "events": (
+        _("Activity"),
+        lambda person: person.events.order_by("-at"),
+        ("at", "tag", "device", "network"),
+    ),
+    "sessions": (
+        _("Where you are signed in"),
+        lambda person: person.sessions.order_by("-last_used_at"),
+        ("device", "network", "started_at", "last_used_at", "expire_date"),
+    ),
+    "wrong_passwords": (_("Wrong passwords"), _failures, ("day", "times", "network")),
+    "mails": (
+        _("Messages to you"),
+        lambda person: person.mails.order_by("-created_at"),
+        ("created_at", "letter", "address", "language", "state", "sent_at"),
+    ),
+    "suppression": (_("Why some messages do not go to you"), _suppressed, ("reason", "until")),
+    "user_permissions": (
+        _("Rights"),
+        lambda person: person.user_permissions.all() if person.is_staff else [],
+        ("codename",),
+    ),
+}
+
+
+def of(person: User) -> list[Part]:
+    return [
+        Part(name, title, [_row(one, columns) for one in find(person)])
+        for name, (title, find, columns) in PARTS.items()
+    ]
+
+
+def _row(one: Model, columns: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in columns}
