@@ -82,6 +82,7 @@ ASKING = {
     "password/reset/": {"password_reset"},
     "activate/resend/": {"activate_resend", "register"},
 }
+STAFF_ACTS = ["disable", "activate", "send_reset", "end_sessions"]
 PAGES = [OPEN, OPEN, OPEN, "password", "decline", "renew"]
 purposes = st.sampled_from(list(LIVES))
 
@@ -175,6 +176,22 @@ class Machine(RuleBasedStateMachine):
             self.post(who, number, "password/change/", form)
         self.remember_password(person, who, new)
 
+    @precondition(lambda self: self.members)
+    @rule(which=some, everywhere=st.booleans())
+    def end_the_sessions(self, which: int, everywhere: bool) -> None:
+        who, number = self.members[which % len(self.members)]
+        person = self.inside(who, number)
+        by, password = self.town.passwords.get(person, ("", ""))
+        form = {"proof": password if by == who else "a wrong guess"}
+        form |= {"everywhere": "on"} if everywhere else {}
+        with self.act(who, number, may_post={"login_failures"}) as seen:
+            self.post(who, number, "account/security/end/all/", form)
+        if self.status == 302:
+            theirs = [at for at, (whose, _) in seen.signed_in.items() if whose == person]
+            ended = {seen.signed_in[at][1] for at in theirs if everywhere or at != (who, number)}
+            self.town.ended |= ended
+            assert not ended & {key for _, key in signed_in(self.town.browsers).values()}
+
     # What the readers of a mailbox do with its links
 
     @precondition(lambda self: self.town.links)
@@ -209,14 +226,17 @@ class Machine(RuleBasedStateMachine):
 
     # Staff, the clock, the senders
 
-    @rule(which=some, action=st.sampled_from(["disable", "activate", "send_reset"]))
+    @rule(which=some, action=st.sampled_from(STAFF_ACTS))
     def staff_acts(self, which: int, action: str) -> None:
         everybody = list(User.objects.filter(is_staff=False).order_by("created_at"))
         person = everybody[which % len(everybody)]
         self.staff.post("/users/login/", {"username": "root", "password": PASSWORD})
         form = {"action": action, "_selected_action": [str(person.pk)]}
         with self.act("root", 0, may_post={"password_reset_by_staff"}):
+            form["proof"] = PASSWORD
             assert self.staff.post("/admin/users/user/", form).status_code in (302, 500)
+        if action == "end_sessions" and person.is_active:
+            assert person.pk not in {whose for whose, _ in signed_in(self.town.browsers).values()}
 
     @rule(seconds=st.sampled_from([30, 90, 600, 1800, 3601, 86400, 3 * 86400]))
     def time_passes(self, seconds: int) -> None:
@@ -321,7 +341,7 @@ class Machine(RuleBasedStateMachine):
         )
 
     def sign_in(self, who: str, number: int, username: str, password: str) -> None:
-        with self.act(who, number, may_post={"login_failures"}):
+        with self.act(who, number, may_post={"login_failures", "new_device"}):
             self.post(who, number, "login/", {"username": username, "password": password})
 
     def inside(self, who: str, number: int) -> Any:
@@ -384,6 +404,9 @@ class Machine(RuleBasedStateMachine):
                 assert after.people[pk]["email"] == address
             if letter == "password_change":
                 assert before.people[pk]["password"] != after.people[pk]["password"]
+            if letter == "new_device":
+                assert after.signed_in[who, number][0] == pk
+                assert (who, number) not in before.signed_in, "only a sign-in is told"
         self.of_all_accounts(after)
         self.members = sorted(after.signed_in)
         self.clock.shift(1)

@@ -419,6 +419,13 @@ def renew_hash(user: User, password: str) -> None:
 # Sessions
 
 
+def report_new_device(person: User, where: Where) -> None:
+    """To the person: somebody has signed in with a browser that was not used for this account."""
+    with transaction.atomic():
+        activity.record(person, Tag.NEW_BROWSER, where)
+        api.post("new_device", user=person)
+
+
 def end_session(person: User, public_id: UUID, where: Where = NOWHERE) -> bool:
     """At once. Nothing happens if it is not theirs, or has ended."""
     ended, _ = person.sessions.filter(public_id=public_id).delete()

@@ -66,6 +66,11 @@ def of(person: User, at_most: int = SHOWN) -> list[Entry]:
     return in_order([*entries, *_failures(person)])
 
 
+def newest(person: User, *tags: Tag) -> Event | None:
+    """For a letter about it: rows of mail do not say from where somebody did something."""
+    return person.events.filter(tag__in=tags).order_by("-at").first()
+
+
 def _failures(person: User) -> list[Entry]:
     rows = guard.failures_of(person).exclude(network="")[:FAILURES_SHOWN]
     label = str(Tag.SIGN_IN_FAILED.label)

@@ -231,6 +231,12 @@ def failures_of(user: User) -> Any:
     )
 
 
+def is_known(request: HttpRequest, user: User) -> bool:
+    """Whether they have signed in with this browser before, or have registered with it."""
+    here = known_device(request, hashed(user.user_id.lower()))
+    return bool(here) or visitors.has_claimed(request, user)
+
+
 def welcome_back(request: HttpRequest, response: HttpResponse, user: User) -> None:
     """From now on no stranger's guesses keep this person out, in this browser."""
     visitors.remember_device(request, response, names_of(user))

@@ -24,11 +24,12 @@ from django.utils import timezone, translation
 from django.utils.http import urlsafe_base64_encode
 
 from mail import api
-from users import accounts, guard, tokens
-from users.models import DELETED_AFTER, UNDO_FOR, FailedSignIn, State, User
+from users import accounts, activity, guard, tokens
+from users.models import DELETED_AFTER, UNDO_FOR, Event, FailedSignIn, State, Tag, User
 
 A_DAY = timedelta(days=1)
 CLAIMS_PER_LETTER = 3
+NEW_DEVICES_A_DAY = 6
 NETWORKS_PER_LETTER = 3
 
 # One token in sixty looks like a Bitcoin wallet to a spam filter, which costs 1 to 2 points.
@@ -84,7 +85,8 @@ def password_change(mail: api.Mail) -> api.Decision:
     person = _self_at(mail)
     if person is None:
         return None
-    write = partial(_password_change, person, mail.created_at)
+    event = _event(person, mail, Tag.PASSWORD_CHANGED, Tag.PASSWORD_RESET)
+    write = partial(_password_change, person, event)
     return api.Writer(write, api.Budget.OWNER)
 
 
@@ -128,6 +130,21 @@ def _self_at(mail: api.Mail) -> User | None:
     return next((one for one in mail.user.selves() if one.email == mail.address), None)
 
 
+@api.letter(useful_for=timedelta(hours=24), priority=api.Priority.NOTICE)
+def new_device(mail: api.Mail) -> api.Decision:
+    """Somebody has signed in with a browser that is new to this account. A few a day: whoever knows
+    the password must not fill the mailbox."""
+    person = _self_at(mail)
+    if person is None:
+        return None
+    mailbox = api.mailbox_of(mail.address)
+    sent = api.Mail.objects.filter(mailbox=mailbox, sent_at__gt=timezone.now() - A_DAY)
+    if sent.filter(letter=mail.letter, user=person).count() >= NEW_DEVICES_A_DAY:
+        return None
+    write = partial(_new_device, person, _event(person, mail, Tag.NEW_BROWSER))
+    return api.Writer(write, api.Budget.OWNER)
+
+
 @api.letter(useful_for=timedelta(hours=24), priority=api.Priority.NOTICE, limited=False)
 def login_failures(mail: api.Mail) -> api.Decision:
     """Somebody guesses at a password. `mail.address` is the name they typed, an ID or an address;
@@ -164,6 +181,11 @@ def _notice(owner: User, write: Callable[[], EmailMultiAlternatives]) -> api.Dec
         return taken
     why = "the owner of this address wants no such notice"
     return api.Outcome(api.State.DROPPED, api.Cause.SUPPRESSED, why, writer=taken)
+
+
+def _event(person: User, mail: api.Mail, *tags: Tag) -> Event:
+    """What the letter is about; from nowhere, if that was not kept."""
+    return activity.newest(person, *tags) or Event(at=mail.created_at)
 
 
 def _claims_at(mail: api.Mail) -> list[User]:
@@ -251,13 +273,28 @@ def _password_reset(owner: User) -> EmailMultiAlternatives:
     )
 
 
-def _password_change(person: User, when: datetime) -> EmailMultiAlternatives:
+def _new_device(person: User, event: Event) -> EmailMultiAlternatives:
+    return _letter(
+        "new_device",
+        person.email,
+        person.language,
+        user_id=person.user_id,
+        when=timezone.localtime(event.at),
+        device=event.device,
+        network=event.network,
+        url=_link("users:take_back", person, tokens.take_back),
+    )
+
+
+def _password_change(person: User, event: Event) -> EmailMultiAlternatives:
     return _letter(
         "password_change",
         person.email,
         person.language,
         user_id=person.user_id,
-        when=timezone.localtime(when),
+        when=timezone.localtime(event.at),
+        device=event.device,
+        network=event.network,
         url=_link("users:take_back", person, tokens.take_back),
     )
 
@@ -371,6 +408,10 @@ def _taken(owner: User) -> EmailMultiAlternatives:
     return _register_taken(owner, timezone.now())
 
 
+def _sample_event() -> Event:
+    return Event(at=timezone.now(), device="Chrome · Windows", network="203.0.113.7")
+
+
 def _failures() -> list[FailedSignIn]:
     return [FailedSignIn(network=network, times=12) for network in ("", "203.0.113.7")]
 
@@ -381,8 +422,9 @@ api.add_sample("register_taken", lambda language: _taken(_sample_user(language, 
 api.add_sample("register_taken_disabled", lambda language: _taken(_disabled(language)))
 api.add_sample("password_reset", lambda language: _password_reset(_sample_user(language)))
 api.add_sample(
-    "password_change", lambda language: _password_change(_sample_user(language), timezone.now())
+    "password_change", lambda language: _password_change(_sample_user(language), _sample_event())
 )
+api.add_sample("new_device", lambda language: _new_device(_sample_user(language), _sample_event()))
 api.add_sample(
     "address_confirm", lambda language: _address_confirm(_moving(language), "gil@example.org")
 )

@@ -400,7 +400,7 @@ class FailedSignIn(models.Model):
 
 class Tag(models.TextChoices):
     SIGNED_IN = "signed_in", _("Signed in")
-    NEW_BROWSER = "new_browser", _("Signed in with a new browser")
+    NEW_BROWSER = "new_browser", _("First sign-in with this browser")
     SIGN_IN_FAILED = "sign_in_failed", _("Wrong password")
     SIGNED_OUT = "signed_out", _("Signed out")
     ACTIVATED = "activated", _("Account activated")

@@ -25,7 +25,11 @@ class LoginView(auth_views.LoginView):
         accounts.renew_hash(user, form.cleaned_data["password"])
         if user.deletion_asked_at:
             return ask_to_keep(user)
+        # After registering, the first is theirs: nobody else has had the password for long.
+        is_news = user.last_login is not None and not guard.is_known(self.request, user)
         response = super().form_valid(form)
+        if is_news:
+            accounts.report_new_device(user, visitors.where(self.request))
         sessions.remember(self.request, longer=form.cleaned_data["remember"])
         guard.welcome_back(self.request, response, user)
         return response

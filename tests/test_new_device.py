@@ -1,0 +1,163 @@
+"""New device: a person is told of a sign-in with a browser that was not used for their account."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from mail.models import Mail
+from tests.conftest import (
+    NEW_PASSWORD,
+    PASSWORD,
+    activation_link,
+    deliver_all,
+    open_link,
+    registration,
+    reset_link,
+    sign_in,
+)
+from tests.test_account import CHROME
+from tests.test_account import tags as tags_of
+from users import letters
+from users.models import Tag, User
+
+SUBJECT = "alice, a new device signed in to your account"
+
+
+@pytest.fixture
+def known(browser: Client, alice: User) -> Client:
+    """The browser in which Alice has signed in for the first time."""
+    sign_in(browser, "alice")
+    browser.post("/users/logout/")
+    assert not deliver_all()
+    return browser
+
+
+def stranger(network: str = "203.0.113.7") -> Client:
+    headers = {"user-agent": CHROME, "accept-language": "en"}
+    return Client(REMOTE_ADDR=network, headers=headers)
+
+
+def test_a_sign_in_with_a_new_browser_is_told_with_when_and_from_where(
+    known: Client, alice: User
+) -> None:
+    sign_in(stranger(), "alice")
+    [letter] = deliver_all()
+    assert (letter.to, letter.subject) == ([alice.email], SUBJECT)
+    for said in ("Chrome · Windows", "203.0.113.7", "KST", "/users/"):
+        assert said in letter.body
+        assert said in letter.alternatives[0][0]
+    assert "Mozilla" not in letter.body
+    assert tags_of(alice)[-2:] == [Tag.SIGNED_IN, Tag.NEW_BROWSER]
+
+
+@pytest.mark.parametrize("language", ["ko", "zh-hant"])
+def test_in_the_language_of_the_account(known: Client, alice: User, language: str) -> None:
+    User.objects.update(language=language)
+    sign_in(stranger(), "alice")
+    [letter] = deliver_all()
+    assert letter.subject != SUBJECT
+    assert "203.0.113.7" in letter.body
+
+
+def test_a_browser_that_is_known_is_no_news(known: Client) -> None:
+    for name in ("alice", "alice@example.com"):
+        sign_in(known, name)
+        known.post("/users/logout/")
+    assert not deliver_all()
+
+
+def test_the_first_sign_in_after_registering_is_no_news(alice: User) -> None:
+    sign_in(stranger(), "alice")
+    assert not deliver_all()
+
+
+def test_the_browser_that_has_registered_is_no_news(browser: Client, other_browser: Client) -> None:
+    """The link was opened on the phone, and the password given there."""
+    browser.post("/users/register/", registration())
+    page = open_link(other_browser, activation_link(User.objects.get()))
+    other_browser.post(page, {"password": PASSWORD})
+    deliver_all()
+    sign_in(browser, "carol")
+    assert not deliver_all()
+    sign_in(stranger(), "carol")
+    assert len(deliver_all()) == 1
+
+
+def test_a_browser_in_which_another_person_signed_in_is_new(known: Client, cast: Any) -> None:
+    cast("mallory")
+    browser = Client()
+    sign_in(browser, "mallory")
+    browser.post("/users/logout/")
+    sign_in(browser, "alice")
+    assert [letter.to for letter in deliver_all()] == [["alice@example.com"]]
+
+
+def test_whoever_has_reset_their_password_there_is_no_news(known: Client, alice: User) -> None:
+    alice.refresh_from_db()
+    browser = stranger()
+    page = open_link(browser, reset_link(alice))
+    browser.post(page, {"new_password": NEW_PASSWORD})
+    deliver_all()
+    sign_in(browser, "alice", NEW_PASSWORD)
+    assert not deliver_all()
+
+
+def test_wrong_passwords_are_no_sign_in(known: Client) -> None:
+    sign_in(stranger(), "alice", "wrong-horse")
+    assert not deliver_all()
+
+
+def test_who_knows_the_password_cannot_fill_the_mailbox(
+    known: Client, alice: User, clock: Any
+) -> None:
+    started, told = timezone.now(), 0
+    for number in range(40):
+        sign_in(stranger(f"203.0.113.{number}"), "alice")
+        sign_in(stranger(f"203.0.113.{number}"), "alice")
+        clock(started + timedelta(minutes=30 * (number + 1)))
+        told += len(deliver_all())
+    assert told == letters.NEW_DEVICES_A_DAY
+    assert Mail.objects.filter(letter="new_device", state="pending").count() <= 1
+    clock(started + timedelta(hours=48))
+    sign_in(stranger(), "alice")
+    assert len(deliver_all()) == 1, "another day is another matter"
+
+
+def test_a_disabled_person_is_told_nothing(known: Client, alice: User) -> None:
+    sign_in(stranger(), "alice")
+    User.objects.update(is_active=False)
+    assert not deliver_all()
+
+
+# The letter about a password
+
+
+@pytest.mark.parametrize("way", ["change", "reset"])
+def test_it_says_from_where_the_password_was_changed(alice: User, way: str) -> None:
+    browser = stranger()
+    if way == "change":
+        sign_in(browser, "alice")
+        typed = {"old_password": PASSWORD, "new_password": NEW_PASSWORD}
+        browser.post("/users/password/change/", typed)
+    else:
+        browser.post(open_link(browser, reset_link(alice)), {"new_password": NEW_PASSWORD})
+    [letter] = deliver_all()
+    assert letter.subject == "alice, your password was changed"
+    for said in ("Chrome · Windows", "203.0.113.7", "KST"):
+        assert said in letter.body
+        assert said in letter.alternatives[0][0]
+    tag = {"change": Tag.PASSWORD_CHANGED, "reset": Tag.PASSWORD_RESET}[way]
+    assert tag in tags_of(alice)
+
+
+def test_without_a_place_it_says_none(alice: User) -> None:
+    from users import accounts
+
+    accounts.choose_password(alice, NEW_PASSWORD)
+    alice.events.all().delete()
+    [letter] = deliver_all()
+    assert "Device" not in letter.body
+    assert "\n\n\n" not in letter.body
