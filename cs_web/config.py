@@ -70,6 +70,7 @@ EXAMPLES = {
     "EMAIL_PER_NETWORK_LIMIT": "60",
     "AWS_SNS_TOPIC_ARN": "arn:aws:sns:ap-northeast-2:123456789012:ses-events",
     "FORMS_PER_NETWORK_LIMIT": "60",
+    "BREACHED_PASSWORDS_URL": "https://api.pwnedpasswords.com/range/",
     "SESSION_HOURS": "336",
     "SESSION_IDLE_HOURS": "168",
     "STAFF_SESSION_HOURS": "12",
@@ -188,6 +189,7 @@ class Config(BaseModel):
     EMAIL_PER_NETWORK_LIMIT: int = Field(60, ge=1)
     FORMS_PER_NETWORK_LIMIT: int = Field(60, ge=1)
     SIGN_INS_PER_NETWORK_LIMIT: int = Field(60, ge=1)
+    BREACHED_PASSWORDS_URL: str = Field("", pattern=r"^(https://[^/\s]+/(\S*/)?)?$")
 
     SESSION_HOURS: int = Field(14 * 24, ge=1)
     SESSION_IDLE_HOURS: int = Field(7 * 24, ge=1)

@@ -131,9 +131,10 @@ AUTH_PASSWORD_VALIDATORS = [
         "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
         "OPTIONS": {"user_attributes": ("user_id", "email", "name")},
     },
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "users.passwords.BreachedPasswordValidator"},
     {"NAME": "users.passwords.ContextWordValidator"},
 ]
+BREACHED_PASSWORDS_URL = conf.BREACHED_PASSWORDS_URL  # empty: nobody is asked
 LOGIN_URL = "users:login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "home"

@@ -135,6 +135,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "EMAIL_PER_ADDRESS_LIMIT": ("3", 3),
     "EMAIL_PER_NETWORK_LIMIT": ("30", 30),
     "FORMS_PER_NETWORK_LIMIT": ("100", 100),
+    "BREACHED_PASSWORDS_URL": ("https://range.example/x/", "https://range.example/x/"),
     "SESSION_HOURS": ("24", 24),
     "SESSION_IDLE_HOURS": ("2", 2),
     "STAFF_SESSION_HOURS": ("8", 8),

@@ -33,14 +33,56 @@ LEFT_OUT = {
 }
 
 
+# Of columns that have no name of their own for readers.
+LABELS = {
+    "at": _("When"),
+    "codename": _("Right"),
+    "day": _("Day"),
+    "device": _("Device"),
+    "expire_date": _("Ends"),
+    "last_used_at": _("Last used"),
+    "network": _("Network"),
+    "started_at": _("Signed in"),
+    "tag": _("What"),
+    "times": _("How often"),
+}
+
+
 class Part(NamedTuple):
     name: str
     title: str | Promise
-    rows: list[dict[str, Any]]
+    found: list[Model]
+    columns: tuple[str, ...]
 
     @property
-    def columns(self) -> list[str]:
-        return list(self.rows[0]) if self.rows else []
+    def rows(self) -> list[dict[str, Any]]:
+        """As stored: for a file."""
+        return [{name: getattr(one, name) for name in self.columns} for one in self.found]
+
+    @property
+    def shown(self) -> list[list[tuple[Any, Any]]]:
+        """As people read it: labels and values, without what is empty."""
+        return [
+            [
+                (_label(one, name), _shown(one, name))
+                for name in self.columns
+                if getattr(one, name) not in (None, "")
+            ]
+            for one in self.found
+        ]
+
+
+def _label(one: Any, name: str) -> Any:
+    return LABELS.get(name) or one._meta.get_field(name).verbose_name
+
+
+def _shown(one: Any, name: str) -> Any:
+    if name == "tag":
+        return one.what
+    value = getattr(one, name)
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return getattr(one, f"get_{name}_display", lambda: value)()
 
 
 def _profile(person: User) -> Iterable[Any]:
@@ -91,10 +133,6 @@ PARTS: dict[str, tuple[str | Promise, Callable[[User], Iterable[Any]], tuple[str
 
 def of(person: User) -> list[Part]:
     return [
-        Part(name, title, [_row(one, columns) for one in find(person)])
+        Part(name, title, list(find(person)), columns)
         for name, (title, find, columns) in PARTS.items()
     ]
-
-
-def _row(one: Model, columns: Iterable[str]) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in columns}

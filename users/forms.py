@@ -94,7 +94,10 @@ class NewPasswordField(PasswordField):
     def __init__(self, label: Any) -> None:
         super().__init__(
             label=label,
-            help_text=_("At least 8 characters; three or four words together make a strong one."),
+            help_text=_(
+                "At least 8 characters, better 15 or more: three or four words together make a "
+                "strong one."
+            ),
             widget=forms.PasswordInput({"autocomplete": "new-password", "data-meter": ""}),
         )
 
@@ -139,7 +142,8 @@ class RegistrationForm(forms.Form):
     @sensitive_variables()
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        person = User(**{name: cleaned.get(name, "") for name in ("user_id", "name", "email")})
+        names = ("user_id", "name", "email", "language")
+        person = User(**{name: cleaned.get(name, "") for name in names})
         check_new_password(self, "password", person)
         return cleaned
 

@@ -57,10 +57,12 @@ class UserQuerySet(models.QuerySet["User"]):
 
     def holder_of(self, address: str) -> "User | None":
         """The same; or whoever has just given it up, as they were: for some days it is theirs."""
-        held = AddressChange.objects.holding(address).select_related("person").first()
+        made = AddressChange.objects.filter(MADE, confirmed_at__gt=timezone.now() - UNDO_FOR)
+        held = made.alias(old_key=Lower("old")).filter(old_key=address.lower())
+        past = held.select_related("person").first()
         owned = self.alias(address_key=Lower("email")).filter(activated_at__isnull=False)
         owner = owned.filter(address_key=address.lower()).first()
-        return owner or (held.past_self(held.person) if held else None)
+        return owner or (past.past_self(past.person) if past else None)
 
     def is_free(self, address: str) -> bool:
         """Whether nobody is `holder_of` it, by one statement."""
