@@ -402,10 +402,9 @@ class FailedSignIn(models.Model):
 
 class Tag(models.TextChoices):
     SIGNED_IN = "signed_in", _("Signed in")
-    NEW_BROWSER = "new_browser", _("First sign-in with this browser")
+    NEW_BROWSER = "new_browser", _("E-mail about a new browser sent")
     SIGN_IN_FAILED = "sign_in_failed", _("Wrong password")
     SIGNED_OUT = "signed_out", _("Signed out")
-    ACTIVATED = "activated", _("Account activated")
     PASSWORD_CHANGED = "password_changed", _("Password changed")
     PASSWORD_RESET = "password_reset", _("New password chosen by a link")
     RESET_SENT = "reset_sent", _("Link for a new password sent")
