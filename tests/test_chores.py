@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
@@ -13,6 +15,7 @@ from mail.queue import chores
 from mail.queue.engines import threads
 from tests.conftest import registration, sign_in
 from tests.servers import wait_for
+from users.management.commands import chores as command
 from users.models import Session, User
 
 pytestmark = pytest.mark.django_db
@@ -70,6 +73,23 @@ def test_sessions_that_have_ended_go(alice: User, browser: Client, other_browser
     )
     a_round()
     assert [row.pk for row in Session.objects.all()] == [browser.session.session_key]
+
+
+def test_a_timer_does_all_of_them_at_once(
+    alice: User, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "BATCH_SIZE", 2)
+    for _ in range(5):
+        sign_in(Client(), "alice")
+    sign_in(browser, "alice")
+    Session.objects.exclude(pk=browser.session.session_key).update(
+        expire_date=timezone.now() - timedelta(seconds=1)
+    )
+    said = StringIO()
+    call_command("chores", stdout=said)
+    assert "prune_sessions: 5\n" in said.getvalue()
+    assert len(said.getvalue().splitlines()) == len(chores.chores)
+    assert Session.objects.count() == 1
 
 
 def test_old_mail_and_suppressions_that_have_ended_go() -> None:

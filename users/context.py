@@ -3,6 +3,8 @@
 from django.conf import settings
 from django.http import HttpRequest
 
+from users import activity
+
 
 def page(request: HttpRequest) -> dict[str, str | int]:
     """`language_next`: where the language switch returns to; never a POST-only URL."""
@@ -12,5 +14,6 @@ def page(request: HttpRequest) -> dict[str, str | int]:
         "language_next": request.get_full_path() if readable else "/",
         "consent_version": settings.CONSENT_VERSION,
         "activation_hours": settings.ACTIVATION_TIMEOUT // 3600,
+        "activity_days": activity.KEPT_FOR.days,
         "reset_minutes": settings.RESET_TIMEOUT // 60,
     }
