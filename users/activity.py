@@ -58,10 +58,11 @@ class Entry(NamedTuple):
 
 def of(person: User, at_most: int = SHOWN) -> list[Entry]:
     """The newest first."""
-    events = person.events.select_related("by").order_by("-at")[:at_most]
+    columns = ("at", "tag", "device", "network", "by__user_id")
+    rows = person.events.order_by("-at").values_list(*columns)[:at_most]
     entries = [
-        Entry(event.at, event.what, event.device, event.network, str(event.by or ""))
-        for event in events
+        Entry(at, Tag.label_of(tag), device, network, by or "")
+        for at, tag, device, network, by in rows
     ]
     return in_order([*entries, *_failures(person)])
 

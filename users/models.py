@@ -422,6 +422,10 @@ class Tag(models.TextChoices):
     ENABLED = "enabled", _("Account enabled")
     BY_STAFF = "by_staff", _("Changed by staff")
 
+    @classmethod
+    def label_of(cls, tag: str) -> str:
+        return str(cls(tag).label) if tag in cls.values else tag  # of another release
+
 
 class Event(models.Model):
     """Something that happened to an account. Never a token, and nothing that somebody typed."""
@@ -449,4 +453,4 @@ class Event(models.Model):
 
     @property
     def what(self) -> str:
-        return str(Tag(self.tag).label) if self.tag in Tag.values else self.tag
+        return Tag.label_of(self.tag)
