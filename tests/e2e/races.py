@@ -120,6 +120,49 @@ def prune(number: int) -> str:
     return f"{done}, {left} left"
 
 
+def moves_away(number: int) -> str:
+    """An owner gives an address up, and at that moment a claim to it is activated."""
+    owner, other = (
+        claim(f"mover-{number}-{letter}", f"mover{number}@example.com") for letter in "ab"
+    )
+    accounts.activate(owner)
+    accounts.request_address(owner, f"moved{number}@example.com")
+    done = one_waits_for_the_other(
+        lambda: accounts.confirm_address(User.objects.get(pk=owner.pk)),
+        lambda: accounts.activate(other),
+    )
+    return f"{done}, {User.objects.get(pk=other.pk).state} claim"
+
+
+def taken_back(number: int) -> str:
+    """An account is taken back, and at that moment a thief's address confirmed."""
+    owner = accounts.activate(claim(f"owner-{number}", f"owner{number}@example.com"))
+    accounts.request_address(owner, f"thief{number}@example.com")
+    owner, thief = User.objects.get(pk=owner.pk), User.objects.get(pk=owner.pk)
+    assert thief.pending_change
+    done = one_waits_for_the_other(
+        lambda: accounts.take_back(owner), lambda: accounts.confirm_address(thief)
+    )
+    came_back = User.objects.get(pk=owner.pk).email == owner.email
+    return f"{done}, {'the owner has it' if came_back else 'lost'}"
+
+
+def one_waits_for_the_other(first: Callable[[], Any], second: Callable[[], Any]) -> str:
+    held = Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            first()
+            held.set()
+            wait_for(lambda: waiting() == 1, "the other waits for it")
+
+    def wait() -> None:
+        held.wait()
+        second()
+
+    return at_once(hold, wait)
+
+
 def waiting() -> int:
     """How many wait for a lock in this database."""
     with connection.cursor() as cursor:
@@ -128,7 +171,7 @@ def waiting() -> int:
 
 
 if __name__ == "__main__":
-    races = (twins, resend_and_cancel, names, suppressions, guesses, prune)
+    races = (twins, resend_and_cancel, names, suppressions, guesses, prune, moves_away, taken_back)
     json.dump(
         {race.__name__: Counter(race(number) for number in range(ROUNDS)) for race in races},
         sys.stdout,

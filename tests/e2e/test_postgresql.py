@@ -51,4 +51,6 @@ def test_two_at_once_never_end_in_an_error_of_the_database(database: Database) -
         "suppressions": {"ok+ok, 1 row": 25},
         "guesses": {"ok+ok, 2 counted, [2, 2] kept": 25},
         "prune": {"ok+ok+ok, 1 left": 25},
+        "moves_away": {"LinkSpent+ok, waiting claim": 25},
+        "taken_back": {"LinkSpent+ok, the owner has it": 25},
     }

@@ -31,15 +31,15 @@ class AddressView(FormView):
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "user": person_of(self.request)}
 
+    def get_initial(self) -> dict[str, Any]:
+        change = person_of(self.request).pending_change
+        return {"email": mailboxes.suggestion(change.new) if change else ""}
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         change = person_of(self.request).pending_change
         if change:
-            kwargs |= {
-                "change": change,
-                "mailbox": mailboxes.service_of(change.new),
-                "suggestion": mailboxes.suggestion(change.new),
-            }
-        return super().get_context_data(**kwargs)
+            kwargs |= {"change": change, "mailbox": mailboxes.service_of(change.new)}
+        return super().get_context_data(suggestion=self.get_initial()["email"], **kwargs)
 
     def form_valid(self, form: AddressChangeForm) -> HttpResponse:
         person, asker = person_of(self.request), visitors.asker(self.request)
