@@ -76,6 +76,11 @@ INSERT INTO users_event (person_id, at, tag, device, network, by_id)
 SELECT {id_user}, {made}, 'signed_in', 'Chrome', '192.0.2.7', NULL
 FROM (SELECT 1 + (n * 7919) % {people} AS n, n * 60 AS age FROM {numbers}) events
 """
+ADDRESS_CHANGES = """
+INSERT INTO users_addresschange (person_id, old, new, asked_at, confirmed_at)
+SELECT {id_user}, 'old' || n || '@example.com', 'new' || n || '@example.com', {made}, {made}
+FROM (SELECT 1 + (n * 7919) % {people} AS n, n * 60 AS age FROM {numbers}) changes
+"""
 LOG = """
 INSERT INTO django_admin_log (action_time, user_id, content_type_id, object_id, object_repr,
     action_flag, change_message)
@@ -120,7 +125,13 @@ def fill(connection: Any, people: int, mails: int) -> None:
         (SUPPRESSIONS, some),
         (SESSIONS, people // 5),
     ]
-    rows += [(TALLIES, some), (FAILURES, some), (LOG, some), (EVENTS, people)]
+    rows += [
+        (TALLIES, some),
+        (FAILURES, some),
+        (LOG, some),
+        (EVENTS, people),
+        (ADDRESS_CHANGES, some),
+    ]
     with connection.cursor() as cursor:
         if is_sqlite:
             connection.connection.create_function("md5", 1, _md5, deterministic=True)

@@ -24,6 +24,7 @@ PEOPLE, MAILS = 2000, 10_000
 
 GROWING = {
     "users_user", "users_tally", "users_failedsignin", "users_event", "users_session",
+    "users_addresschange",
     "django_admin_log", "mail_mail", "mail_attempt", "mail_draft", "mail_suppression",
 }  # fmt: skip
 # Indexes that hold few rows however many there are: to read one of them whole is what they are for.
