@@ -133,6 +133,69 @@ def test_register_lose_the_password_find_it_change_it(
     assert Visitor(site).sign_in(user_id, THIRD_PASSWORD).path == "/"
 
 
+@pytest.mark.parametrize(
+    ("language", "scripts"),
+    [("ko", False), ("en", True), ("zh-hant", False)],
+    ids=["ko-without-scripts", "en-with-scripts", "zh-hant-without-scripts"],
+)
+def test_an_account_is_stolen_taken_back_given_up_and_kept(
+    site: Site, smtp: TlsSmtpServer, new_reader: NewReader, language: str, scripts: bool
+) -> None:
+    user_id = f"stolen-{language}"
+    address, theirs = address_of(user_id), address_of(f"thief-{language}")
+    visitor = Visitor(site, language)
+    visitor.register(user_id)
+    visitor.post(smtp.wait(address).link)
+
+    def letter_with(path: str, to: str = address) -> Letter:
+        found = wait_for(
+            lambda: [one for one in smtp.to(to) if path in one.text], f"a letter with {path}"
+        )
+        check_letter(found[-1], language)
+        return found[-1]
+
+    # 1. A thief who knows the password changes the address.
+    thief = new_reader(site, language, java_script_enabled=scripts)
+    thief.sign_in(user_id, PASSWORD)
+    thief.open("/users/account/")
+    thief.follow("/users/account/address/")
+    thief.fill(email=theirs)
+    thief.submit()
+    thief.is_at("/users/account/address/")
+    thief.open(letter_with("/users/address/", theirs).link)
+    thief.is_at("/users/address/*")
+    thief.submit()
+    thief.is_at("/users/account/")
+    expect(thief.page.locator("main")).to_contain_text(theirs)
+
+    # 2. The owner takes the account back, by the letter to the old address.
+    owner = new_reader(site, language, java_script_enabled=scripts)
+    link = letter_with("/users/take-back/").link
+    owner.open(link)
+    owner.is_at("/users/take-back/*")
+    assert link.rsplit("/", 2)[1] not in owner.page.url, "the token leaves the address"
+    owner.submit()
+    owner.is_at("/users/password/reset/sent/")
+    owner.open(letter_with("/users/password/reset/").link)
+    owner.fill(new_password=NEW_PASSWORD)
+    owner.submit()
+    owner.is_at("/users/password/reset/done/")
+    thief.open("/users/account/")
+    thief.is_at("/users/login/")
+
+    # 3. The owner wants no account any more, and then keeps it.
+    owner.sign_in(address, NEW_PASSWORD)
+    owner.open("/users/account/data/")
+    owner.follow("/users/account/deletion/")
+    owner.submit()
+    owner.is_at("/")
+    owner.open(letter_with("/users/deletion/").link)
+    owner.is_at("/users/deletion/*")
+    owner.submit()
+    owner.is_at("/users/login/")
+    assert Visitor(site).sign_in(user_id, NEW_PASSWORD).path == "/"
+
+
 # The link in another browser: a phone, or somebody whose address a stranger has typed.
 
 
