@@ -22,11 +22,11 @@ from tests.conftest import (
 )
 from users import identity
 from users.forms import (
-    ActivationForm,
     AddressForm,
     ChangeForm,
     LoginForm,
     NewPasswordForm,
+    PasswordForm,
     RegistrationForm,
 )
 from users.models import Tally, User
@@ -213,7 +213,7 @@ FORM_CLASSES: list[tuple[Any, tuple[Any, ...], dict[str, str]]] = [
     (RegistrationForm, (), registration()),
     (AddressForm, (), {"email": "carol@example.com"}),
     (LoginForm, (None,), {"username": "alice", "password": PASSWORD}),
-    (ActivationForm, (User(),), {"password": PASSWORD}),
+    (PasswordForm, (User(),), {"password": PASSWORD}),
     (NewPasswordForm, (User(),), NEW),
     (ChangeForm, (User(),), {"old_password": PASSWORD, **NEW}),
 ]

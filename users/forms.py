@@ -206,21 +206,21 @@ class LoginForm(auth_forms.AuthenticationForm):
         super().confirm_login_allowed(user)
 
 
-class ActivationForm(forms.Form):
-    """For a browser that did not register: the password shows that the registration is yours."""
+class PasswordForm(forms.Form):
+    """For whoever has a link of an account: the password shows that it is theirs, too."""
 
     password = PasswordField()
 
     def __init__(
-        self, claim: User, *args: Any, request: HttpRequest | None = None, **kwargs: Any
+        self, user: User, *args: Any, request: HttpRequest | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.claim, self.request = claim, request
+        self.user, self.request = user, request
 
     @sensitive_variables()
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
-        if not is_password_of(self.claim, password, self.request):
+        if not is_password_of(self.user, password, self.request):
             raise ValidationError(texts.PASSWORD_WRONG, code="password_wrong")
         return password
 
@@ -238,25 +238,6 @@ class NewPasswordForm(forms.Form):
         cleaned = super().clean() or {}
         check_new_password(self, "new_password", self.user)
         return cleaned
-
-
-class CurrentPasswordForm(forms.Form):
-    """The password of an account, asked of whoever has a session or a link of it."""
-
-    password = PasswordField(label=_("Current password"))
-
-    def __init__(
-        self, user: User, *args: Any, request: HttpRequest | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.user, self.request = user, request
-
-    @sensitive_variables()
-    def clean_password(self) -> str:
-        password: str = self.cleaned_data["password"]
-        if not is_password_of(self.user, password, self.request):
-            raise ValidationError(texts.PASSWORD_WRONG, code="password_wrong")
-        return password
 
 
 class AddressChangeForm(forms.Form):

@@ -114,7 +114,7 @@ def address_changed(mail: api.Mail) -> api.Decision:
     return api.Writer(partial(_address_changed, person), api.Budget.OWNER)
 
 
-@api.letter(useful_for=DELETED_AFTER, priority=api.Priority.WAITED_FOR, limited=False)
+@api.letter(useful_for=DELETED_AFTER, priority=api.Priority.WAITED_FOR)
 def deletion(mail: api.Mail) -> api.Decision:
     """The account is to be deleted, with the link that keeps it."""
     person: User | None = mail.user

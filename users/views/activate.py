@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 
 from users import accounts, guard, texts, tokens, visitors
-from users.forms import ActivationForm, AddressForm, NewPasswordForm
+from users.forms import AddressForm, NewPasswordForm, PasswordForm
 from users.models import User
 from users.views.pages import TOKEN_IN_COOKIE, LinkPage, LinkSentView, person_in_link
 
@@ -68,7 +68,7 @@ class ActivateView(ActivationLink, FormView):
     def get_form(self, form_class: Any = None) -> forms.Form:
         if self.same_browser:
             return forms.Form(**self.get_form_kwargs())
-        return ActivationForm(self.person, request=self.request, **self.get_form_kwargs())
+        return PasswordForm(self.person, request=self.request, **self.get_form_kwargs())
 
     def form_valid(self, form: forms.Form) -> HttpResponse:
         try:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from django.views.generic import FormView
 
 from users import accounts, mailboxes, texts, tokens, visitors
-from users.forms import AddressChangeForm, CurrentPasswordForm
+from users.forms import AddressChangeForm, PasswordForm
 from users.models import User
 from users.views.account import person_of
 from users.views.pages import LinkPage
@@ -79,7 +79,7 @@ class AddressConfirmView(LinkPage, FormView):
     def get_form(self, form_class: Any = None) -> forms.Form:
         if self.same_browser:
             return forms.Form(**self.get_form_kwargs())
-        return CurrentPasswordForm(self.person, request=self.request, **self.get_form_kwargs())
+        return PasswordForm(self.person, request=self.request, **self.get_form_kwargs())
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         change = self.person.pending_change
