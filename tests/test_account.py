@@ -1,5 +1,6 @@
 """The account of whoever is signed in: four pages, and what happened to it."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -122,6 +123,28 @@ def test_who_is_in_cannot_push_the_rest_out_of_the_list(alice: User, cast: Any) 
     mallory = cast("mallory")
     activity.record(mallory, Tag.SIGNED_IN)
     assert tags(mallory) == [Tag.SIGNED_IN]
+
+
+def test_the_list_goes_on_before_its_end(
+    hers: Client, alice: User, monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    monkeypatch.setattr(activity, "SHOWN", 3)
+    for number, tag in enumerate([Tag.EXPORTED, *[Tag.PROFILE_CHANGED] * 4]):
+        clock(timezone.now() + timedelta(seconds=number + 1))
+        activity.record(alice, tag)
+    page = hers.get("/users/account/activity/").text
+    assert page.count("Profile changed") == 3
+    [link] = re.findall(r'href="(\?before=[\d.]+)"', page)
+    page = hers.get(f"/users/account/activity/{link}").text
+    assert (page.count("Profile changed"), page.count("Data exported")) == (1, 1)
+    assert "Signed in" in page
+    assert "Nothing yet." in hers.get("/users/account/activity/?before=0").text
+
+
+@pytest.mark.parametrize("before", ["x", "nan", "inf", "1e400", "-1e20", "\ud800", "9" * 400, ""])
+def test_rubbish_is_the_first_page(hers: Client, before: str) -> None:
+    typed = {"before": before.encode("utf-8", "surrogatepass")}
+    assert "Signed in" in hers.get("/users/account/activity/", typed).text
 
 
 def test_the_next_day_has_room_again(alice: User, clock: Any) -> None:

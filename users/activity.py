@@ -56,15 +56,22 @@ class Entry(NamedTuple):
     times: int = 1
 
 
-def of(person: User, at_most: int = SHOWN) -> list[Entry]:
-    """The newest first."""
+def of(person: User, before: datetime | None = None) -> list[Entry]:
+    """The newest first; before that time, without wrong passwords, which are younger than that."""
     columns = ("at", "tag", "device", "network", "by__user_id")
-    rows = person.events.order_by("-at").values_list(*columns)[:at_most]
+    events = person.events.filter(at__lt=before) if before else person.events.all()
+    rows = events.order_by("-at").values_list(*columns)[:SHOWN]
     entries = [
         Entry(at, Tag.label_of(tag), device, network, by or "")
         for at, tag, device, network, by in rows
     ]
-    return in_order([*entries, *_failures(person)])
+    return entries if before else in_order([*entries, *_failures(person)])
+
+
+def older(person: User, before: datetime | None = None) -> datetime | None:
+    """Before when there are more of them."""
+    events = person.events.filter(at__lt=before) if before else person.events.all()
+    return events.order_by("-at").values_list("at", flat=True)[SHOWN - 1 : SHOWN].first()
 
 
 def newest(person: User, *tags: Tag) -> Event | None:

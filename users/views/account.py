@@ -1,6 +1,7 @@
 """The account of whoever is signed in: its profile, its security, its activity, its data."""
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -82,9 +83,17 @@ class AccountActivityView(TemplateView):
     template_name = "users/account_activity.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        entries = activity.of(person_of(self.request))
-        days = activity.KEPT_FOR.days
-        return super().get_context_data(entries=entries, days=days, **kwargs)
+        person, before = person_of(self.request), _moment(self.request.GET.get("before", ""))
+        entries, older = activity.of(person, before), activity.older(person, before)
+        context = {"entries": entries, "older": older and older.timestamp()}
+        return super().get_context_data(**context, days=activity.KEPT_FOR.days, **kwargs)
+
+
+def _moment(typed: str) -> datetime | None:
+    """As our own link writes it; None for rubbish."""
+    with suppress(ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(float(typed), UTC)
+    return None
 
 
 @method_decorator(login_required, name="dispatch")
