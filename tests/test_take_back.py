@@ -1,5 +1,8 @@
 """ "This wasn't me": whatever a thief of the account has done, its mailbox gets it back, alone."""
 
+import contextlib
+import os
+import random
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -206,6 +209,71 @@ def test_the_letters_after_a_change_of_address_go_to_both_mailboxes(alice: User)
     [letter] = deliver_all()
     assert letter.to == [HERS]
     assert "/users/take-back/" in str(letter.body)
+
+
+# In any order, at any time
+
+
+def again(thief: Thief) -> None:
+    sign_in(thief.browser, "alice", thief.password)
+
+
+def moves(thief: Thief) -> None:
+    here = fresh(thief.alice).email
+    accounts.request_address(fresh(thief.alice), THEIRS if here != THEIRS else THEIR_OTHER)
+    thief.deliver()
+    accounts.confirm_address(fresh(thief.alice))
+
+
+def resets(thief: Thief) -> None:
+    """By the mailbox of now, if it is theirs."""
+    if fresh(thief.alice).email != HERS:
+        accounts.choose_password(fresh(thief.alice), THEIR_PASSWORD, by_mailbox=True)
+        thief.password = THEIR_PASSWORD
+
+
+def takes_back(thief: Thief) -> None:
+    if fresh(thief.alice).email != HERS:
+        accounts.take_back(fresh(thief.alice))
+        resets(thief)
+
+
+def keeps(thief: Thief) -> None:
+    accounts.keep(fresh(thief.alice))
+
+
+ACTS: list[Callable[[Thief], None]] = [
+    again, moves, moves, resets, takes_back, keeps, Thief.changes_the_password,
+    Thief.asks_for_another_address, Thief.asks_for_deletion,
+]  # fmt: skip
+HOURS = (0, 0, 1, 20, 60)
+TAKE_BACK = re.compile(r"http://127\.0\.0\.1:8000(/users/take-back/\S+)")
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("TAKEOVERS", "5"))))
+def test_at_any_moment_of_any_takeover(alice: User, browser: Client, clock: Any, seed: int) -> None:
+    dice, now = random.Random(seed), timezone.now()
+    clock(now)
+    thief, links = Thief(alice), [(now, take_back_link(alice))]
+    for _ in range(dice.randint(1, 8)):
+        with contextlib.suppress(accounts.LinkSpent):
+            dice.choice(ACTS)(thief)
+        now += timedelta(hours=dice.choice(HOURS))
+        clock(now)
+        thief.deliver()
+        bodies = [str(letter.body) for letter in thief.to_alice]
+        links += [(now, link) for body in bodies for link in TAKE_BACK.findall(body)]
+        thief.to_alice.clear()
+    hers = next((one for one in fresh(alice).selves() if one.email == HERS), None)
+    lives = tokens.TAKE_BACK_FOR if hers and hers.left_at is None else UNDO_FOR
+    sent_at, link = dice.choice(links)
+    if hers is None or now - sent_at > lives:
+        assert press(browser, link) == 404
+        return
+    assert press(browser, link) == 302
+    assert fresh(alice).email == HERS
+    assert [letter.to for letter in deliver_all()] == [[HERS]]
+    thief.has_nothing()
 
 
 # Pressed twice, late, or after the owner has come back

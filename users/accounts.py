@@ -274,8 +274,8 @@ def cancel_address(person: User) -> None:
 def confirm_address(person: User, where: Where = NOWHERE) -> User:
     """For somebody who has proven the new mailbox, and whose account it is.
 
-    The old one is notified, and may take the account back. Raises LinkSpent if anything that the
-    link was made for has changed since `person` was read, or if the address belongs to another.
+    The old one is notified, and may take the account back. Raises LinkSpent if the change is void
+    by now (`_void` is part of whatever makes it so), or if the address belongs to another.
     """
     change, now = person.pending_change, timezone.now()
     if change is None:
@@ -283,9 +283,6 @@ def confirm_address(person: User, where: Where = NOWHERE) -> User:
     try:
         with transaction.atomic():
             found = _lock_active(person)
-            same = (found.email, found.password, found.session_epoch)
-            if same != (change.old, person.password, person.session_epoch):
-                raise LinkSpent
             pending = AddressChange.objects.pending().filter(pk=change.pk)
             if not pending.update(confirmed_at=now, secured_at=found.secured_at):
                 raise LinkSpent
