@@ -9,7 +9,7 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.core import signing
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
@@ -129,6 +129,20 @@ def test_a_use_brings_nothing_back(alice: User, laptop: Client, clock: Any) -> N
     accounts.end_sessions(alice)
     store.use(store.where)
     assert not Session.objects.exists()
+
+
+def test_a_database_that_takes_no_writes_still_shows_a_page(laptop: Client, clock: Any) -> None:
+    laptop.get("/")
+    clock(timezone.now() + timedelta(minutes=6))
+
+    def refuse(execute: Any, sql: str, *how: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            raise OperationalError("database is locked")
+        return execute(sql, *how)
+
+    with connection.execute_wrapper(refuse):
+        page = laptop.get("/")
+    assert (page.status_code, page.wsgi_request.user.is_authenticated) == (200, True)
 
 
 # Ending

@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
 
@@ -20,6 +21,7 @@ from django.contrib.sessions.backends import db
 from django.contrib.sessions.backends.base import VALID_KEY_CHARS, UpdateError
 from django.core import signing
 from django.core.cache import cache
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -337,9 +339,9 @@ class SessionStore(db.SessionStore):
         if self.last_used_at is None or now - self.last_used_at < WRITTEN_EVERY:
             return
         self.last_used_at, self.where = now, where
-        Session.objects.filter(pk=self.session_key).update(
-            last_used_at=now, device=where.device, network=where.network
-        )
+        changes = {"last_used_at": now, "device": where.device, "network": where.network}
+        with suppress(DatabaseError):  # one that takes no writes can still show a page
+            Session.objects.filter(pk=self.session_key).update(**changes)
 
 
 def registered_by(request: HttpRequest) -> User | None:
