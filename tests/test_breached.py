@@ -15,6 +15,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils import translation
 
 from tests.conftest import PASSWORD, registration
 from users import breached, passwords
@@ -24,10 +25,11 @@ MOST_USED = Path(password_validation.__file__).with_name("common-passwords.txt.g
 
 
 def complaints(password: str, user: User | None = None) -> list[str]:
-    try:
-        validate_password(password, user)
-    except ValidationError as error:
-        return list(error.messages)
+    with translation.override("en"):
+        try:
+            validate_password(password, user)
+        except ValidationError as error:
+            return list(error.messages)
     return []
 
 
