@@ -253,6 +253,56 @@ def signed_in(on: Stage) -> Pages:
     yield "403-staff_only", browser.get("/admin/login/")
 
 
+ACCOUNT = "/users/account/"
+
+
+def account(on: Stage) -> Pages:
+    browser = on.visitor()
+    person = on.person()
+    sign_in(browser, on.user_id, "wrong")
+    sign_in(browser, on.user_id)
+    browser.get("/")
+    for name, tab in {"": "", "_security": "security/", "_activity": "activity/"}.items():
+        yield f"account{name}", browser.get(f"{ACCOUNT}{tab}")
+    yield "account-errors", browser.post(ACCOUNT, {"name": "", "language": "x"})
+    form = {"email": "minji@gmial.com"}
+    yield "address", browser.get(f"{ACCOUNT}address/")
+    yield "address-errors", browser.post(f"{ACCOUNT}address/", {"email": on.address})
+    yield "address-pending", browser.post(f"{ACCOUNT}address/", form, follow=True)
+    accounts.confirm_address(User.objects.get(pk=person.pk))
+    yield "account_data", browser.get(f"{ACCOUNT}data/")
+    yield "deletion", browser.get(f"{ACCOUNT}deletion/")
+    on.after(timedelta(minutes=11))
+    yield "proof", browser.post(f"{ACCOUNT}address/", form)
+    yield "proof-errors", browser.post(f"{ACCOUNT}address/", {**form, "proof": "wrong"})
+
+
+def links_of_an_account(on: Stage) -> Pages:
+    person, browser = on.person(), on.visitor()
+    accounts.request_address(person, "minji@example.com")
+    person = User.objects.get(pk=person.pk)
+
+    def link(name: str, whose: User, keys: Any) -> str:
+        return f"/users/{name}/{uid(whose)}/{keys.make_token(whose)}/"
+
+    page = browser.get(link("address", person, tokens.address), follow=True)
+    yield "address_confirm-elsewhere", page
+    wrong = browser.post(page.wsgi_request.path, {"password": "wrong"})
+    yield "address_confirm-elsewhere_wrong", wrong
+    person = accounts.confirm_address(person)
+    past = person.selves()[1]
+    taken = link("take-back", past, tokens.take_back)
+    page = browser.get(taken, follow=True)
+    yield "take_back", page
+    yield "home-taken_back", browser.post(page.wsgi_request.path, follow=True)
+    yield "link_bad-take_back", browser.get(taken)
+    accounts.request_deletion(person)
+    person = User.objects.get(pk=person.pk)
+    page = browser.get(link("deletion", person, tokens.deletion), follow=True)
+    yield "deletion_undo", page
+    yield "login-kept", browser.post(page.wsgi_request.path, follow=True)
+
+
 def refusals(on: Stage) -> Pages:
     browser = on.visitor()
     yield "400", browser.get("/?x=%00")
@@ -310,6 +360,8 @@ OF_VISITORS: list[Callable[[Stage], Pages]] = [
     activation_refused,
     passwords,
     signed_in,
+    account,
+    links_of_an_account,
     refusals,
     faults,
     development,

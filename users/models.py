@@ -323,8 +323,8 @@ class AddressChange(models.Model):
     person = models.ForeignKey(
         User, models.CASCADE, related_name="address_changes", verbose_name=_("person")
     )
-    old = models.EmailField(_("from"), max_length=identity.ADDRESS_MAX_LENGTH)
-    new = models.EmailField(_("to"), max_length=identity.ADDRESS_MAX_LENGTH)
+    old = models.EmailField(_("old address"), max_length=identity.ADDRESS_MAX_LENGTH)
+    new = models.EmailField(_("new address"), max_length=identity.ADDRESS_MAX_LENGTH)
     asked_at = models.DateTimeField(_("asked for"), default=timezone.now)
     confirmed_at = models.DateTimeField(_("confirmed"), null=True)
     undone_at = models.DateTimeField(_("undone"), null=True)

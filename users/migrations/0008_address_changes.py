@@ -19,8 +19,8 @@ class Migration(migrations.Migration):
             name='AddressChange',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('old', models.EmailField(max_length=254, verbose_name='from')),
-                ('new', models.EmailField(max_length=254, verbose_name='to')),
+                ('old', models.EmailField(max_length=254, verbose_name='old address')),
+                ('new', models.EmailField(max_length=254, verbose_name='new address')),
                 ('asked_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='asked for')),
                 ('confirmed_at', models.DateTimeField(null=True, verbose_name='confirmed')),
                 ('undone_at', models.DateTimeField(null=True, verbose_name='undone')),
