@@ -18,10 +18,9 @@ from http import HTTPStatus
 
 from django.conf import settings
 from django.core import mail
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseServerError
 from django.template.loader import render_to_string
 from django.utils.cache import add_never_cache_headers
-from django.views import defaults
 
 from cs_web import databases
 
@@ -69,7 +68,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
     outage = outage_in(error)
     if outage is None:
-        return defaults.server_error(request)
+        return HttpResponseServerError(page_of_a_fault())
     if getattr(outage, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
         databases.waited_in_vain()
     log.error("a visitor got no answer: %s", request.path, exc_info=error)
@@ -81,6 +80,25 @@ def server_error(request: HttpRequest) -> HttpResponse:
     add_never_cache_headers(page)
     page._has_been_logged = True  # type: ignore[attr-defined]  # by Django, with a traceback
     return page
+
+
+PLAIN = """<!doctype html>
+<html lang="ko">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>오류가 발생했습니다</title>
+<p>오류가 발생했습니다. 잠시 후 다시 시도해 주세요. <a href="/">첫 페이지</a></p>
+<p lang="en">Something went wrong. Please try again in a few minutes. <a href="/">Start page</a></p>
+<p lang="zh-hant">發生錯誤，請稍後再試。<a href="/">首頁</a></p>
+"""
+
+
+def page_of_a_fault() -> str:
+    try:
+        return render_to_string("500.html")  # without the request, which may be at fault
+    except Exception:  # whatever has failed may be what this page needs, too
+        log.exception("the page of a fault cannot be shown, and a plain one was")
+        return PLAIN
 
 
 class Lines:

@@ -231,7 +231,7 @@ def test_a_busy_form_says_so_and_every_other_page_is_there(
     request.getfixturevalue("all_taken")
     response = who.post(path, typed)
     assert (response.status_code, response["Retry-After"]) == (503, "5")
-    assert "Very many people" in response.text
+    assert "Many people are entering passwords" in response.text
     assert User.objects.count() == 2
     assert not User.objects.get(pk=bob.pk).is_active
     assert not Tally.objects.filter(times__gt=0).exists()

@@ -196,14 +196,35 @@ def test_a_page_that_needs_no_database_is_there(away: None) -> None:
         assert visitor().get(page).status_code == 200
 
 
-def test_any_other_error_is_the_site_s_own(db: None, monkeypatch: Any) -> None:
-    def broken(*_: Any, **__: Any) -> None:
+@pytest.fixture
+def broken(db: None, monkeypatch: Any) -> None:
+    def fault(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("users.accounts.register", broken)
+    monkeypatch.setattr("users.accounts.register", fault)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("ko", "오류가 발생했습니다"), ("en", "Something went wrong"), ("zh-hant", "發生錯誤")],
+)
+def test_any_other_error_is_the_site_s_own(
+    broken: None, settings: Any, language: str, words: str
+) -> None:
+    settings.SITE_NAME = {"ko": "수학과", "en": "Mathematics", "zh-hant": "數學系"}
+    response = visitor(language).post("/users/register/", registration())
+    assert response.status_code == 500
+    assert f"<h1>{words}</h1>" in response.text
+    assert settings.SITE_NAME[language] in response.text
+    assert response.text.count("<h1>") == 1
+
+
+def test_where_that_page_fails_too_a_plain_one_is_left(broken: None, settings: Any) -> None:
+    settings.SITE_NAME = {}  # every page of ours shows it
     response = visitor().post("/users/register/", registration())
     assert response.status_code == 500
-    assert "Something went wrong" in response.text
+    for words in ("오류가 발생했습니다", "Something went wrong", "發生錯誤"):
+        assert words in response.text
 
 
 # The log
