@@ -5,7 +5,7 @@ PORT ?= 8000
 VENV_PYTHON = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench drill messages dev
+.PHONY: help run test lint format screenshots bench drill messages dev
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1 - /p' Makefile
@@ -27,6 +27,9 @@ lint: dev ## check style and types
 format: dev ## fix the style
 	$(VENV_PYTHON) -m ruff check --fix
 	$(VENV_PYTHON) -m ruff format
+
+screenshots: dev ## picture every page, letter and page of the admin; ten minutes (ARGS="register" for some)
+	$(VENV_PYTHON) -m tests.e2e.screenshots $(ARGS)
 
 bench: dev ## measure how fast mail is sent; seven minutes, as root, with Debian's exim4-daemon-light
 	$(VENV_PYTHON) -m bench.run

@@ -124,6 +124,8 @@ def open_pages(on: Stage) -> Pages:
         "password_reset_done": "/users/password/reset/done/",
     }.items():
         yield name, browser.get(address)
+    free = f"/users/register/id/?user_id={on.user_id}"
+    yield free, browser.get(free)
 
 
 def mistakes(on: Stage) -> Pages:
