@@ -1,4 +1,7 @@
-"""Chromium, as a visitor uses it: every page checked for its language, console and company."""
+"""Chromium, as a visitor uses it: every page checked for its language, console and company.
+
+With `mouse=False` all is done by the keyboard: what Tab does not reach is not there.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,13 @@ CHROMIUM_ARGS = [
 ]
 
 
+STOPS = 60  # of Tab; no page of ours has as many
+SHOWS_FOCUS = """(() => {
+  const one = document.activeElement, style = getComputedStyle(one);
+  return one === document.body || parseFloat(style.outlineWidth) >= 2;
+})()"""
+
+
 class Reader:
     """One browser profile with one window on the site."""
 
@@ -34,9 +44,11 @@ class Reader:
         language: str = "en",
         *,
         width: int = 1024,
+        mouse: bool = True,
         **options: Any,
     ) -> None:
         self.site = site
+        self.mouse = mouse
         self.language = language
         self.problems: list[str] = []  # what no page of ours may do; asserted at the end
         self.context = browser.new_context(
@@ -62,16 +74,40 @@ class Reader:
 
     def fill(self, **fields: str) -> None:
         for name, value in fields.items():
-            self.page.fill(f"#id_{name}", value)
+            if self.mouse:
+                self.page.fill(f"#id_{name}", value)
+            else:
+                self.tab_to(f"#id_{name}")
+                self.page.keyboard.insert_text(value)
 
     def agree(self) -> None:
         for box in ("terms", "privacy"):
-            self.page.check(f"#id_{box}")
+            if self.mouse:
+                self.page.check(f"#id_{box}")
+            else:
+                self.tab_to(f"#id_{box}")
+                self.page.keyboard.press("Space")
 
     def click(self, what: str) -> None:
         """Clicks what leads to a page, and waits until that is there with its styles."""
+        if not self.mouse:
+            self.tab_to(what)
         with self.page.expect_navigation():
-            self.page.click(what)
+            if self.mouse:
+                self.page.click(what)
+            else:
+                self.page.keyboard.press("Enter")
+
+    def tab_to(self, what: str) -> None:
+        """From where the focus is, once around the page at most; each stop of it shows."""
+        element, seen = self.page.locator(what).first, 0
+        while not element.evaluate("(one) => one === document.activeElement"):
+            seen += 1
+            assert seen < STOPS, f"{self.page.url}: Tab does not reach {what}"
+            self.page.keyboard.press("Tab")
+            assert self.page.evaluate(SHOWS_FOCUS), self.page.evaluate(
+                "document.activeElement.outerHTML"
+            )
 
     def submit(self) -> None:
         """The button of the form that the page is about."""

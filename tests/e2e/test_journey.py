@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -61,15 +62,19 @@ def check_letter(letter: Letter, language: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "scripts"),
-    [("ko", True), ("en", False), ("zh-hant", True)],
-    ids=["ko-with-scripts", "en-without-scripts", "zh-hant-with-scripts"],
+    ("language", "browser"),
+    [
+        ("ko", {}),
+        ("en", {"java_script_enabled": False}),
+        ("zh-hant", {"mouse": False, "width": 320, "forced_colors": "active"}),
+    ],
+    ids=["ko", "en-without-scripts", "zh-hant-by-keyboard"],
 )
 def test_register_lose_the_password_find_it_change_it(
-    site: Site, smtp: TlsSmtpServer, new_reader: NewReader, language: str, scripts: bool
+    site: Site, smtp: TlsSmtpServer, new_reader: NewReader, language: str, browser: dict[str, Any]
 ) -> None:
-    reader = new_reader(site, language, java_script_enabled=scripts)
-    user_id = f"minji-{language}-{'js' if scripts else 'plain'}"
+    reader = new_reader(site, language, **browser)
+    user_id = f"minji-{language}"
     address, name = address_of(user_id), NAMES[language]
 
     # 1. Register.
