@@ -146,7 +146,7 @@ class LinkSentView(TemplateView):
         return super().get_context_data(
             address=address,
             time=progress.Progress("sent", at).time,
-            step="sent",
+            step="waiting",  # nobody is to know whether anything is sent
             mailbox=mailboxes.service_of(address),
             suggestion=mailboxes.suggestion(address) if address else "",
             **kwargs,
