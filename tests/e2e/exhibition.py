@@ -11,6 +11,13 @@ from django.contrib.staticfiles import finders
 
 from tests.gallery import Page
 
+# What moves would be seen half way.
+STILL = """addEventListener("DOMContentLoaded", () => {
+  const still = new CSSStyleSheet();
+  still.replaceSync("*, *::before, *::after { transition: none !important; }");
+  document.adoptedStyleSheets = [still];
+});"""
+
 
 class Exhibition:
     def __init__(self, pages: Iterable[Page]) -> None:

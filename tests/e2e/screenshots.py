@@ -23,19 +23,20 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 from django.test.utils import setup_databases, setup_test_environment  # noqa: E402
-from playwright.sync_api import Browser, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, ViewportSize, sync_playwright  # noqa: E402
 from playwright.sync_api import Page as Window  # noqa: E402
 
 from mail.queue.letters import samples  # noqa: E402
 from tests.conftest import PASSWORD  # noqa: E402
 from tests.e2e.browser import CHROMIUM_ARGS  # noqa: E402
-from tests.e2e.exhibition import Exhibition  # noqa: E402
+from tests.e2e.exhibition import STILL, Exhibition  # noqa: E402
 from tests.elsewhere import ROOT  # noqa: E402
 from tests.gallery import LANGUAGES, OF_STAFF, OF_VISITORS, Page, pages, stage  # noqa: E402
 from tests.test_letter_score import EACH  # noqa: E402
 
 FOLDER = ROOT / "var" / "screenshots"
 WIDTHS, OF_LETTERS = (360, 1280), (320, 600)
+WHOLE: ViewportSize = {"width": 1280, "height": 3000}  # a frame outside of it would not be painted
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
@@ -55,10 +56,12 @@ def main(parts: list[str]) -> None:
         browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_ARGS)
         window = new_window(browser, exhibition)
         for page in chosen:
+            window.set_viewport_size(WHOLE)
             window.goto(page.path)
             photograph(window, f"{page.language}/{page.name}", WIDTHS)
         for where, source in sources.items():
             if is_wanted(where, parts):
+                window.goto("about:blank")  # a page of ours would forbid its styles
                 window.set_content(source)
                 photograph(window, where, OF_LETTERS)
         if is_wanted("readme", parts):
@@ -74,14 +77,18 @@ def is_wanted(name: str, parts: list[str]) -> bool:
 
 
 def new_window(browser: Browser, exhibition: Exhibition) -> Window:
-    return browser.new_context(base_url=exhibition.url, reduced_motion="reduce").new_page()
+    context = browser.new_context(base_url=exhibition.url)
+    context.add_init_script(STILL)
+    return context.new_page()
 
 
 def photograph(window: Window, where: str, widths: tuple[int, ...]) -> None:
     for scheme, width in product(SCHEMES, widths):
         window.emulate_media(color_scheme=scheme)
         window.set_viewport_size({"width": width, "height": 640 if width < 1000 else 800})
-        window.screenshot(path=FOLDER / f"{where}-{width}-{scheme}.png", full_page=True)
+        height = window.evaluate("document.documentElement.scrollHeight")
+        window.set_viewport_size({"width": width, "height": height})
+        window.screenshot(path=FOLDER / f"{where}-{width}-{scheme}.png")
 
 
 # To leaf through
@@ -171,7 +178,7 @@ Frame = tuple[bytes, int]  # a PNG, and for how many milliseconds it is shown
 
 def journey(window: Window, letter: str) -> Iterator[Frame]:
     """From the form to the first page as a member, as one sees it on a phone."""
-    window.set_viewport_size({"width": 390, "height": 700})
+    window.set_viewport_size({"width": 430, "height": 700})
     window.goto("/ko/register")
     yield window.screenshot(), 1200
     for field, typed in {"user_id": "minji", "name": "김민지", "email": "minji@naver.com"}.items():
@@ -191,7 +198,8 @@ def journey(window: Window, letter: str) -> Iterator[Frame]:
     for name, shown_for in {"waiting": 1200, "sent": 2000}.items():
         window.goto(f"/ko/register_success-{name}")
         yield window.screenshot(), shown_for
-    window.set_content(letter)
+    window.goto("about:blank")
+    window.set_content(letter.replace("hong-gildong", "minji"))
     yield window.screenshot(), 2200
     for name, shown_for in {"activate": 1600, "home-activated": 3000}.items():
         window.goto(f"/ko/{name}")

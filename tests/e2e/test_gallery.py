@@ -22,7 +22,7 @@ from playwright.sync_api import Page as Window
 from mail.queue.letters import samples
 from tests import gallery
 from tests.e2e import checkers
-from tests.e2e.exhibition import Exhibition
+from tests.e2e.exhibition import STILL, Exhibition
 from tests.elsewhere import ROOT
 from tests.gallery import OF_STAFF, OF_VISITORS, Page, stage
 from tests.test_letter_score import EACH
@@ -36,12 +36,6 @@ AXE = """(only) => axe.run({ runOnly: only, resultTypes: ["violations"], iframes
     nodes.map(({ target, failureSummary }) => `${id}: ${target} ${failureSummary}`)))"""
 EVERYTHING, COLOURS = {"type": "tag", "values": TAGS}, ["color-contrast"]
 PLACES = [*COLOURS, "target-size", "scrollable-region-focusable"]
-# What moves would be seen half way.
-STILL = """addEventListener("DOMContentLoaded", () => {
-  const still = new CSSStyleSheet();
-  still.replaceSync("*, *::before, *::after { transition: none !important; }");
-  document.adoptedStyleSheets = [still];
-});"""
 WATCHED = """window.moved = [];
 window.eyes = new PerformanceObserver((list) => moved.push(...list.getEntries()));
 eyes.observe({ type: "layout-shift", buffered: true });"""
