@@ -70,6 +70,7 @@ OF_STRANGERS = (Budget.OPEN, Budget.NOTICE)
 # Conditions of indexes, and of the queries that stand on them.
 TO_NOBODY = Q(state=State.DROPPED, user__isnull=True)
 LISTED = Q(priority__gte=0)  # always true
+NEVER_LONGER = Q(times=0)  # suppressions that do not last longer the next time
 
 # Where one mailbox has many addresses: its domain, and what of the local part means nothing.
 VARIANTS = {"gmail.com": ("gmail.com", "."), "googlemail.com": ("gmail.com", "."),
@@ -392,6 +393,7 @@ class Suppression(models.Model):
             models.Index("created_at", name="suppression_by_age"),
             models.Index("reason", "created_at", name="suppression_by_reason"),
             models.Index("until", name="suppression_by_end"),
+            models.Index("until", name="suppression_once_by_end", condition=NEVER_LONGER),
         ]
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -172,3 +173,50 @@ def test_the_sweeper_does_them(ours: list[Any], pool: threads.Pool) -> None:
     chores.chore(lambda at_most: done.append(at_most) or 0)
     pool.start(1)
     wait_for(lambda: done, "the round of chores")
+
+
+# Growth
+
+
+@pytest.fixture
+def steps() -> Iterator[Callable[[Callable[[], Any]], int]]:
+    """How much SQLite has to do for something: the instructions of its machine, in thousands."""
+    if connection.vendor != "sqlite":
+        pytest.skip("counts what SQLite does")
+    connection.ensure_connection()
+    counted = []
+
+    def count(do: Callable[[], Any]) -> int:
+        counted.clear()
+        do()
+        return len(counted)
+
+    connection.connection.set_progress_handler(lambda: counted.append(1), 1000)
+    yield count
+    connection.connection.set_progress_handler(None, 0)
+
+
+def test_what_is_kept_for_a_while_costs_a_chore_nothing(steps: Any) -> None:
+    [prune] = [do for do in chores.chores if do.__name__ == "prune_suppressions"]
+    ended = timezone.now() - DAY
+    Suppression.objects.bulk_create(
+        Suppression(address=f"gone{n}@example.com", reason="refused", until=ended, times=1)
+        for n in range(1000)
+    )
+    assert steps(lambda: prune(200)) == 0
+    assert steps(lambda: list(Suppression.objects.filter(times=2))) > 0, "a walk is noticed"
+
+
+def test_claims_that_are_still_kept_cost_a_chore_nothing(steps: Any) -> None:
+    [prune] = [do for do in chores.chores if do.__name__ == "prune_claims"]
+    made, expires = timezone.now() - 8 * DAY, timezone.now() - 6 * DAY
+    User.objects.bulk_create(
+        User(
+            user_id=f"late{n}",
+            email=f"late{n}@example.com",
+            created_at=made,
+            claim_expires_at=expires,
+        )
+        for n in range(1000)
+    )
+    assert steps(lambda: prune(200)) == 0

@@ -205,6 +205,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.Index("created_at", name="user_by_age"),
             models.Index("created_at", name="user_active_by_age", condition=ACTIVE),
             models.Index("created_at", name="user_waiting_by_age", condition=WAITING),
+            models.Index("claim_expires_at", name="user_waiting_by_end", condition=WAITING),
             models.Index("created_at", name="user_disabled_by_age", condition=DISABLED),
             models.Index("created_at", name="user_staff_by_age", condition=Q(is_staff=True)),
             models.Index("level", "created_at", name="user_by_level"),
