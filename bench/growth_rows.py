@@ -112,7 +112,7 @@ POSTGRESQL = {
 }
 
 
-def fill(connection: Any, people: int, mails: int) -> None:
+def fill(connection: Any, people: int, mails: int, analyze: bool = True) -> None:
     """And lets the planner know. The tables are empty before."""
     is_sqlite = connection.vendor == "sqlite"
     words: dict[str, Any] = SQLITE if is_sqlite else POSTGRESQL
@@ -139,18 +139,27 @@ def fill(connection: Any, people: int, mails: int) -> None:
         for text, count in rows:
             numbers = words["numbers"].format(count=count)
             cursor.execute(text.format(**{**words, "numbers": numbers}))
-        cursor.execute("ANALYZE")
+        if analyze:
+            cursor.execute("ANALYZE")
 
 
 def _md5(text: str) -> str:
     return hashlib.md5(text.encode()).hexdigest()
 
 
-if __name__ == "__main__":
-    django.setup()
+def main(people: int, mails: int) -> None:
     from django.db import connection
 
     from cs_web.databases import ENDLESS, waiting
 
     with waiting(ENDLESS):
-        fill(connection, *map(int, sys.argv[1:]))
+        fill(connection, people, mails, analyze=False)
+        if connection.vendor == "postgresql":  # does this by itself; nobody does it for SQLite
+            with connection.cursor() as cursor:
+                cursor.execute("VACUUM ANALYZE")
+                cursor.execute("CHECKPOINT")
+
+
+if __name__ == "__main__":
+    django.setup()
+    main(*map(int, sys.argv[1:]))

@@ -1,21 +1,23 @@
-"""Visits to a site in this process, timed one by one. For `bench.growth`; prints JSON.
+"""Visits to a site in this process, timed one by one. For `bench.growth`.
 
-python -m bench.growth_visits NUMBER
+For each line of the input ("visitor 7", "staff 7") it prints a line of JSON.
 """
 
 import io
 import json
 import re
+import secrets
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import django
 
 PASSWORD, NEW_PASSWORD = "correct-horse-battery", "staple-horse-correct"
-VISITORS, TIMES = 40, 5  # of what staff and senders do, each time is a second on a slow day
+ROWS_A_CHORE = 200
 LINK = re.compile(r"http://127\.0\.0\.1:8000(/users/\S+)")
 
 
@@ -110,9 +112,14 @@ class Visits:
         for name, path in lists.items():
             self.timed(f"admin: {name}", lambda path=path: office.get(f"/admin/{path}"), 200)
         for chore in chores:
-            while chore(200) == 200:
+            while chore(ROWS_A_CHORE) == ROWS_A_CHORE:
                 pass
-            self.timed(f"chore: {chore.__name__}", lambda chore=chore: chore(200))
+            name = chore.__name__
+            self.timed(f"chore: {name}, nothing to do", lambda chore=chore: chore(ROWS_A_CHORE))
+            make_old(name)
+            done = self.timed(f"chore: {name}, 200 rows", lambda chore=chore: chore(ROWS_A_CHORE))
+            if done != ROWS_A_CHORE:
+                raise SystemExit(f"{name} has deleted {done} rows")
         self.timed("mail status", lambda: call_command("mail", "status", stdout=io.StringIO()))
         self.timed("healthz", lambda: Client(REMOTE_ADDR="127.0.0.1").get("/healthz"))
 
@@ -123,19 +130,46 @@ def delivering() -> Any:
     return delivering
 
 
-def main(number: int) -> None:
+def make_old(chore: str) -> None:
+    """As many rows as a batch that this chore deletes: the same work in both databases."""
+    from django.contrib.sessions.models import Session
+    from django.utils import timezone
+
+    from mail.models import Mail, State, Suppression
+    from users.models import User
+
+    old = timezone.now() - timedelta(days=90)
+    some = [f"old{secrets.token_hex(8)}" for _ in range(ROWS_A_CHORE)]
+    if chore == "prune_mail":
+        fields = {"letter": "register", "state": State.DROPPED, "created_at": old}
+        addresses = [(f"{one}@mailbox.example") for one in some]
+        Mail.objects.bulk_create(Mail(address=a, mailbox=a, **fields) for a in addresses)
+    elif chore == "prune_suppressions":
+        Suppression.objects.bulk_create(
+            Suppression(address=one, reason="refused", until=old, times=1, days=1) for one in some
+        )
+    elif chore == "prune_claims":
+        User.objects.bulk_create(
+            User(user_id=one, email=one, name=one, created_at=old, claim_expires_at=old)
+            for one in some
+        )
+    elif chore == "prune_sessions":
+        Session.objects.bulk_create(Session(session_key=one, expire_date=old) for one in some)
+    else:
+        raise SystemExit(f"{chore}: which rows are old?")
+
+
+def main() -> None:
     django.setup()
-    warm, measured = Visits(), Visits()
     began = int(time.time() * 1000) % 100_000_000 * 100
-    for each in range(5):
-        warm.visitor(str(began + each))
-    warm.staff(number)
-    for each in range(5, 5 + VISITORS):
-        measured.visitor(str(began + each))
-    for each in range(TIMES):
-        measured.staff(each)
-    print(json.dumps(measured.times))
+    for line in sys.stdin:
+        visits, (who, number) = Visits(), line.split()
+        if who == "visitor":
+            visits.visitor(str(began + int(number)))
+        else:
+            visits.staff(int(number))
+        print(json.dumps(visits.times), flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main()
