@@ -31,8 +31,8 @@ format: dev ## fix the style
 screenshots: dev ## picture every page, letter and page of the admin; ten minutes (ARGS="register" for some)
 	$(VENV_PYTHON) -m tests.e2e.screenshots $(ARGS)
 
-bench: dev ## measure how fast mail is sent; seven minutes, as root, with Debian's exim4-daemon-light
-	$(VENV_PYTHON) -m bench.run
+bench: dev ## measure, beside others; five minutes, as root, with Debian's exim4-daemon-light and PostgreSQL (FULL=1: hours)
+	$(VENV_PYTHON) -m bench $(if $(FULL),--full)
 
 drill: dev ## put faults on a running site, and show what each costs (ARGS="locked"); as root, a quarter of an hour
 	$(VENV_PYTHON) -m bench.drill $(ARGS)

@@ -6,6 +6,7 @@ A minute. It prints how long after their post the letters have left, for the sen
 as they are set up by default, beside one sender alone.
 """
 
+import json
 import os
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 WITHIN = 200.0  # seconds
@@ -24,15 +26,28 @@ ONE = {"MAIL_THREADS": "1", "MAIL_THREADS_AT_MOST": "1"}
 def main() -> None:
     if sys.argv[1:2] == ["send"]:
         return send(int(sys.argv[2]))
+    print("\n".join(table()))
+
+
+def table() -> list[str]:
     slow = run(*BURSTS["slow"])
     crowded = run(*BURSTS["crowded"])
     alone = run(*BURSTS["crowded"], **ONE)
-    print(f"320 people, 600 ms a message: {slow} (asked: the last within 10 s)")
-    print(f"60 people, two connections:   {crowded} (asked: p95 at most 1.5 times)")
-    print(f"60 people, one sender:        {alone}")
+    rows = [
+        ("320 people, 600 ms a message", slow, "the last within 10 s"),
+        ("60 people, 100 ms, two connections", crowded, "p95 at most 1.5 times that of one sender"),
+        ("60 people, 100 ms, one sender alone", alone, ""),
+    ]
+    head = ["burst", "p95, s", "the last, s", "left", "senders at the end", "asked"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for what, figures, asked in rows:
+        seconds = [f"{figures[key]:.1f}" for key in ("p95", "last")]
+        counts = [str(figures[key]) for key in ("left", "senders")]
+        lines.append(f"| {' | '.join([what, *seconds, *counts, asked])} |")
+    return lines
 
 
-def run(milliseconds: int, connections: int, people: int, **environment: str) -> str:
+def run(milliseconds: int, connections: int, people: int, **environment: str) -> dict[str, Any]:
     from bench import server
 
     port = server.free_port()
@@ -60,7 +75,7 @@ def run(milliseconds: int, connections: int, people: int, **environment: str) ->
                 text=True,
             )
             done.check_returncode()
-        return done.stdout.strip()
+        return dict(json.loads(done.stdout))
 
 
 def send(people: int) -> None:
@@ -85,9 +100,8 @@ def send(people: int) -> None:
     times = Mail.objects.filter(state=State.SENT).values_list("sent_at", "created_at")
     waits = sorted((sent - made).total_seconds() for sent, made in times)
     p95 = statistics.quantiles(waits, n=20)[-1]
-    print(
-        f"p95 {p95:.1f} s, the last {waits[-1]:.1f} s, {len(waits)} left, {most} senders at the end"
-    )
+    figures = {"p95": p95, "last": waits[-1], "left": len(waits), "senders": most}
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

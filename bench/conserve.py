@@ -321,12 +321,13 @@ def table(ways: list[str], steps: int, seed: int) -> list[str]:
     return lines
 
 
-def main() -> None:
+def main(*words: str) -> None:
     args = argparse.ArgumentParser()
     args.add_argument("--steps", type=int, default=10_000)
     args.add_argument("--seed", type=int, default=1)
     args.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
-    options = args.parse_args()
+    options = args.parse_args(words or None)
+    peers.install()
     lines = table(options.ways, options.steps, options.seed)
     when = (
         f"On {datetime.now(UTC).date()}: {options.steps:,} steps each, seed {options.seed}, on "

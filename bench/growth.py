@@ -41,7 +41,7 @@ with nothing to delete, and with as many old rows in both databases.
 """
 
 
-def main() -> None:
+def main(*words: str) -> None:
     args = argparse.ArgumentParser()
     args.add_argument("--people", type=int, default=1_000_000)
     args.add_argument("--mails", type=int, default=5_000_000)
@@ -49,11 +49,12 @@ def main() -> None:
     args.add_argument("--visitors", type=int, default=80)
     args.add_argument("--folder", help="where SQLite's databases are made")
     args.add_argument("--urls", nargs=2, metavar=("EMPTY", "FULL"), help="of two that stay")
-    options = args.parse_args()
+    options = args.parse_args(words or None)
     for name in options.databases:
         with databases(name, options) as (empty, full):
             fill(empty, full, options)
-            write(name, section(options, compare(empty, full, options.visitors)))
+            lines = section(options, compare(empty, full, options.visitors))
+            write(f"{name}, {options.people:,} people", lines)
     print(RESULTS.read_text())
 
 

@@ -47,6 +47,10 @@ def main() -> None:
     options = args.parse_args()
     if options.serve:
         return serve(options.serve == "bare")
+    print("\n".join(table(options.rounds)))
+
+
+def table(count: int) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             **os.environ,
@@ -65,7 +69,7 @@ def main() -> None:
             command = [sys.executable, "-W", "ignore", "-m", "bench.pages", "--serve", side]
             sides[side] = subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
         rounds = []
-        for _ in range(options.rounds):
+        for _ in range(count):
             done = {}
             for side, process in sides.items():
                 process.stdin.write("go\n")
@@ -74,12 +78,13 @@ def main() -> None:
             rounds.append(done)
         for process in sides.values():
             process.communicate()
-    print("| page | bare, ms | site, ms | times |\n|---|---|---|---|")
+    lines = ["| page | bare, ms | site, ms | times |", "|---|---|---|---|"]
     for page in PAGES:
         bare, site = ([one[side][page] for one in rounds] for side in ("bare", "site"))
         ratio = statistics.median(ours / theirs for ours, theirs in zip(site, bare, strict=True))
-        print(f"| {page} | {statistics.median(bare):.2f} | {statistics.median(site):.2f} ", end="")
-        print(f"| {ratio:.2f} |")
+        p50 = [f"{statistics.median(side):.2f}" for side in (bare, site)]
+        lines.append(f"| {page} | {' | '.join(p50)} | {ratio:.2f} |")
+    return lines
 
 
 def serve(bare: bool) -> None:
