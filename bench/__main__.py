@@ -80,8 +80,8 @@ def bursts(full: bool) -> list[str]:
 
 
 def senders(full: bool) -> list[str]:
-    """Sender processes on PostgreSQL, against a server of 100 ms (`python -m bench.spread`)"""
-    return spread.table(1600 if full else 400)
+    """Sender processes on PostgreSQL, against a server of 400 ms (`python -m bench.spread`)"""
+    return spread.table(800 if full else 160)
 
 
 def conserved(full: bool) -> list[str]:

@@ -328,13 +328,24 @@ def main(*words: str) -> None:
     args.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     options = args.parse_args(words or None)
     peers.install()
-    lines = table(options.ways, options.steps, options.seed)
-    when = (
-        f"On {datetime.now(UTC).date()}: {options.steps:,} steps each, seed {options.seed}, on "
-        f"{os.cpu_count()} cores that others used as well (load {os.getloadavg()[0]:.1f})."
-    )
-    RESULTS.write_text("\n".join([INTRODUCTION, when, "", *lines, NOTES]))
+    for way in options.ways:
+        for row in table([way], options.steps, options.seed)[2:]:
+            load = f"{datetime.now(UTC).date()}, {options.steps:,} steps, seed {options.seed}, load"
+            write(way, f"{row} {load} {os.getloadavg()[0]:.0f} |")
     print(RESULTS.read_text())
+
+
+def write(way: str, row: str) -> None:
+    """In the place of what an earlier run has said of this one."""
+    rows = {}
+    for line in RESULTS.read_text().splitlines() if RESULTS.exists() else ():
+        name = line.strip("| ").split(" |")[0]
+        if line.startswith("|") and name in WAYS:
+            rows[name] = line
+    rows[way] = row
+    head = [f"| {' | '.join([*HEAD, 'run'])} |", "|---" * (len(HEAD) + 1) + "|"]
+    table = [*head, *(rows[name] for name in WAYS if name in rows)]
+    RESULTS.write_text("\n".join([INTRODUCTION, *table, NOTES]))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from bench.growth_visits import Visits
 
@@ -33,43 +31,18 @@ FLOWS = {
 Costs = dict[str, tuple[float, float]]  # ms of the site, ms of the database
 
 
-class Busy(Visits):
-    """Counts what a processor has done, here and behind the connection to the database."""
-
-    def __init__(self, backend: Callable[[], float]) -> None:
-        super().__init__()
-        self.backend = backend
-        self.behind: dict[str, list[float]] = {}
-
-    def timed(self, name: str, do: Callable[[], Any], expected: Any = None) -> Any:
-        began, behind = time.process_time(), self.backend()
-        result = do()
-        self.times[name].append(1000 * (time.process_time() - began))
-        self.behind.setdefault(name, []).append(self.backend() - behind)
-        return result
-
-
 def inside() -> None:
     import django
 
     django.setup()
     from django.conf import settings
-    from django.db import connection
 
     from bench import people
     from mail.queue import delivering
     from mail.transport import connection as to_server
 
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        [pid] = cursor.fetchone()
-    schedstat = Path(f"/proc/{pid}/schedstat")
-
-    def backend() -> float:
-        return int(schedstat.read_text().split()[0]) / 1e6
-
     for _ in range(2):  # the first warms up
-        busy = Busy(backend)
+        busy = Visits()
         for number in range(VISITORS):
             busy.visitor(str(int(time.time() * 1000) % 10_000_000_000 * 100 + number))
     settings.EMAIL_BACKEND = "mail.transport.smtp.EmailBackend"
@@ -79,7 +52,7 @@ def inside() -> None:
     print(
         json.dumps(
             {
-                name: (statistics.mean(busy.times[name]), statistics.mean(busy.behind[name]))
+                name: (statistics.mean(busy.here[name]), statistics.mean(busy.behind[name]))
                 for name in FLOWS
                 if name != "hash"
             }

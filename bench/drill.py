@@ -9,6 +9,7 @@ fault is a function here; the short ones are tests as well (tests/e2e). Debian's
 servers are those of the tests.
 """
 
+import asyncio
 import contextlib
 import itertools
 import os
@@ -25,11 +26,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from aiosmtpd.smtp import SMTP
+
+from bench.slow_smtp import Crowded
 from tests.e2e.brokers import Broker, RabbitMQ, Redis
 from tests.e2e.postgresql import PostgreSQL
 from tests.e2e.sites import GUNICORN, PYTHON, Checkout, Site
 from tests.e2e.visitor import Answer, Visitor, address_of
-from tests.servers import DeafProxy, SmtpServer, wait_for
+from tests.servers import DeafProxy, RememberingController, SmtpServer, wait_for
 
 LASTS = 20.0  # seconds, each fault
 BEFORE = 3.0  # seconds of peace
@@ -57,16 +61,38 @@ def fault(do: Fault) -> Fault:
 
 
 class Clocked(SmtpServer):
-    """Knows when each letter came."""
+    """Knows when each letter came, and can be as bad as mail servers are."""
 
     def __init__(self) -> None:
         super().__init__()
         self.came: dict[str, list[float]] = {}
+        self.refuses = False
+        self.answers_after = 0.0  # seconds, when it has the message
+
+    def up(self) -> SmtpServer:
+        self._controller = Controller(self, "127.0.0.1", self.port)
+        self._controller.start()
+        return self
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if self.refuses:
+            return "550 5.1.1 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 ok"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         answer = await super().handle_DATA(server, session, envelope)
         self.came.setdefault(envelope.rcpt_tos[0], []).append(time.monotonic())
+        await asyncio.sleep(self.answers_after)
         return answer
+
+
+class Controller(RememberingController):
+    def factory(self) -> SMTP:
+        self.connections.append(Crowded(self.handler, **self.SMTP_kwargs))
+        return self.connections[-1]
 
 
 class Timed(Visitor):
@@ -345,6 +371,51 @@ def broker_frozen(stage: Stage) -> None:
         broker.freeze()
         time.sleep(LASTS)
         broker.thaw()
+
+
+# The mail server
+
+
+@fault
+def mail_away(stage: Stage) -> None:
+    """the mail server away"""
+    stage.site()
+    with stage.visitors():
+        stage.smtp.down()
+        time.sleep(LASTS)
+        stage.smtp.up()
+
+
+@fault
+def mail_crowded(stage: Stage) -> None:
+    """421 to the third connection, 0.3 s a message"""
+    stage.site()
+    stage.smtp.seconds_a_mail = 0.3
+    with stage.visitors():
+        Crowded.most = 2
+        time.sleep(LASTS)
+    stage.settle()
+    Crowded.most = 1_000_000
+
+
+@fault
+def mail_refuses_everybody(stage: Stage) -> None:
+    """550 to everybody"""
+    stage.site()
+    with stage.visitors():
+        stage.smtp.refuses = True
+        time.sleep(LASTS)
+        stage.smtp.refuses = False
+
+
+@fault
+def mail_answers_late(stage: Stage) -> None:
+    """the answer after the dot comes 15 s late"""
+    stage.site()
+    with stage.visitors():
+        stage.smtp.answers_after = 15
+        time.sleep(LASTS)
+        stage.smtp.answers_after = 0
 
 
 # The site itself

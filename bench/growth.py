@@ -31,13 +31,15 @@ MEMORY = {"shared_buffers": "1GB", "maintenance_work_mem": "512MB", "max_wal_siz
 WARM_UP = 10  # visitors
 STAFF_EVERY = 8  # visitors, comes one of the office: each of their lists was seconds once
 Figures = dict[str, list[float]]
+SIDES = ["empty", "full", "empty, work", "full, work"]
 INTRODUCTION = """# Growth
 
 Written by `python -m bench.growth`: every flow with an empty database and with one that is full, in
-turn. Milliseconds, p50; password hashes are left out, and so is the network. *times* is the median
-of the ratios of two visitors who came one after the other, so that other work on the machine meets
-both. SQLite has no statistics (`ANALYZE`), as on a site. A chore deletes a batch: it is measured
-with nothing to delete, and with as many old rows in both databases.
+turn. Milliseconds, p50; password hashes are left out, and so is the network. *Work* is the time on
+a processor, of the site and of PostgreSQL for it, which hardly depends on what else the machine
+does; *times* is the median of the ratios of two visitors who came one after the other. SQLite has
+no statistics (`ANALYZE`), as on a site. A chore deletes a batch: it is measured with nothing to
+delete, and with as many old rows in both databases.
 """
 
 
@@ -53,7 +55,7 @@ def main(*words: str) -> None:
     for name in options.databases:
         with databases(name, options) as (empty, full):
             fill(empty, full, options)
-            lines = section(options, compare(empty, full, options.visitors))
+            lines = [*section(options, compare(empty, full, options.visitors)), size(full)]
             write(f"{name}, {options.people:,} people", lines)
     print(RESULTS.read_text())
 
@@ -76,9 +78,25 @@ print(len(User.objects.all()[:1]))
 """
 
 
+SIZE = """
+import django
+django.setup()
+from django.db import connection
+sqlite = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+with connection.cursor() as cursor:
+    is_sqlite = connection.vendor == "sqlite"
+    cursor.execute(sqlite if is_sqlite else "SELECT pg_database_size(current_database())")
+    print(cursor.fetchone()[0])
+"""
+
+
+def size(url: str) -> str:
+    return f"\nThe full one has {int(child(url, '-c', SIZE)) / 1e9:.1f} GB, with its indexes."
+
+
 def compare(empty: str, full: str, visitors: int) -> dict[str, Figures]:
     """Of each flow the figure of each visit, in the same order on both sides."""
-    figures: dict[str, Figures] = {"empty": defaultdict(list), "full": defaultdict(list)}
+    figures: dict[str, Figures] = {side: defaultdict(list) for side in SIDES}
     visits = [sys.executable, "-m", "bench.growth_visits"]
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with contextlib.ExitStack() as stack:
@@ -91,9 +109,10 @@ def compare(empty: str, full: str, visitors: int) -> dict[str, Figures]:
             people = ["visitor", "staff"] if number % STAFF_EVERY == 0 else ["visitor"]
             for who in people:
                 for side in order:
-                    times = ask(sides[side], f"{who} {number}")
-                    for flow, took in times.items() if number >= WARM_UP else ():
-                        figures[side][flow].append(statistics.median(took))
+                    times, work = ask(sides[side], f"{who} {number}")
+                    for flow in times if number >= WARM_UP else ():
+                        figures[side][flow].append(statistics.median(times[flow]))
+                        figures[f"{side}, work"][flow].append(statistics.median(work[flow]))
             if number % 20 == 0:
                 print(f"visitor {number} of {WARM_UP + visitors}", flush=True)
         for process in sides.values():
@@ -101,11 +120,12 @@ def compare(empty: str, full: str, visitors: int) -> dict[str, Figures]:
     return figures
 
 
-def ask(process: Any, line: str) -> Figures:
+def ask(process: Any, line: str) -> tuple[Figures, Figures]:
     process.stdin.write(line + "\n")
     process.stdin.flush()
     if answer := process.stdout.readline():
-        return dict(json.loads(answer))
+        times, work = json.loads(answer)
+        return times, work
     raise SystemExit(f"{line}: no answer")
 
 
@@ -156,14 +176,16 @@ def section(options: argparse.Namespace, figures: dict[str, Figures]) -> list[st
         f"mail, {os.cpu_count()} cores that others used as well (load {os.getloadavg()[0]:.1f}), "
         f"Python {platform.python_version()}.",
         "",
-        "| | empty | full | times |",
-        "|---|---|---|---|",
+        "| | empty | full | times | work, empty | work, full | times |",
+        "|---|---|---|---|---|---|---|",
     ]
     for flow in figures["empty"]:
-        sides = [figures[side][flow] for side in ("empty", "full")]
-        empty, full = map(statistics.median, sides)
-        times = statistics.median(f / e for e, f in zip(*sides, strict=True))
-        lines.append(f"| {flow} | {empty:.2f} | {full:.2f} | {times:.2f} |")
+        cells = []
+        for empty, full in (SIDES[:2], SIDES[2:]):
+            sides = [figures[side][flow] for side in (empty, full)]
+            cells += [f"{statistics.median(side):.2f}" for side in sides]
+            cells.append(f"{statistics.median(f / e for e, f in zip(*sides, strict=True)):.2f}")
+        lines.append(f"| {flow} | {' | '.join(cells)} |")
     return lines
 
 

@@ -1,9 +1,9 @@
 """One, two and four sender processes on PostgreSQL, against a server that takes its time.
 
-    python -m bench.spread [--messages 800]
+    python -m bench.spread [--messages 400]
 
 Each is a `manage.py mail work` of four senders, as one machine of several would run it. All of them
-look for the same rows; who claims one, sends it. The server takes 100 ms a message.
+look for the same rows; who claims one, sends it. The server takes 400 ms a message.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from bench import conserve, server
 ROOT = Path(__file__).resolve().parent.parent
 PROCESSES = [1, 2, 4]
 SENDERS = 4
-SECONDS = 0.1  # a message
+SECONDS = 0.4  # a message: slow, so that the processes wait for it and not for a processor
 WITHIN = 120.0
 
 
@@ -85,7 +85,7 @@ def table(messages: int) -> list[str]:
 
 def main() -> None:
     args = argparse.ArgumentParser()
-    args.add_argument("--messages", type=int, default=800)
+    args.add_argument("--messages", type=int, default=400)
     print("\n".join(table(args.parse_args().messages)))
 
 
