@@ -18,7 +18,6 @@ import json
 import os
 import random
 import secrets
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -258,29 +257,34 @@ class History:
         while not until() and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    # The model
-
     def figures(self) -> dict[str, Any]:
-        taken = self.server.taken
-        state = dict(self.side("rows"))
-        never = [address for address in self.posted if address not in taken]
-        doubled = [address for address in self.posted if len(taken.get(address, [])) > 1]
-        waits = [taken[a][0] - at for a, at in self.posted.items() if a in taken]
-        stranded = [a for a in never if state.get(a) == "waiting"]
-        since = max((self.clock() - self.posted[a] for a in stranded), default=0)
-        cuts = [statistics.median(waits), statistics.quantiles(waits, n=100)[-1], max(waits)]
-        return {
-            "posted": len(self.posted),
-            "kills": self.kills,
-            "silent": sum(state.get(a) in (None, "sent") for a in never),
-            "failed": sum(state.get(a) == "failed" for a in never),
-            "stranded": len(stranded),
-            "since": since,
-            "killed": sum(a not in self.server.cut for a in doubled),
-            "cut": sum(a in self.server.cut for a in doubled),
-            "copies": sum(len(taken[a]) - 1 for a in doubled),
-            "waits": cuts,
-        }
+        rows = dict(self.side("rows"))
+        found = judged(self.posted, self.server.taken, self.server.cut, rows, self.clock())
+        return {"posted": len(self.posted), "kills": self.kills, **found}
+
+
+def judged(
+    posted: dict[str, float],
+    taken: dict[str, list[float]],
+    cut: set[str],
+    rows: dict[str, str],
+    now: float,
+) -> dict[str, Any]:
+    """The model: what became of what was posted, by what the server has taken and the rows say."""
+    never = [address for address in posted if address not in taken]
+    doubled = [address for address in posted if len(taken.get(address, [])) > 1]
+    waits = sorted(taken[a][0] - at for a, at in posted.items() if a in taken)
+    stranded = [a for a in never if rows.get(a) == "waiting"]
+    return {
+        "silent": sum(rows.get(a) in (None, "sent") for a in never),
+        "failed": sum(rows.get(a) == "failed" for a in never),
+        "stranded": len(stranded),
+        "since": max((now - posted[a] for a in stranded), default=0),
+        "killed": sum(a not in cut for a in doubled),
+        "cut": sum(a in cut for a in doubled),
+        "copies": sum(len(taken[a]) - 1 for a in doubled),
+        "waits": [waits[int(len(waits) * part)] for part in (0.5, 0.99)] + waits[-1:],
+    }
 
 
 HEAD = ["", "messages", "kills", "lost: neither sent nor noted", "given up: noted as failed",
