@@ -51,7 +51,7 @@ def mail(full: bool) -> list[str]:
     """How fast mail leaves, beside bare smtplib (`python -m bench.run`)"""
     if full:
         return run.measure(3, 1000)
-    return run.measure(1, 200, with_web=False)
+    return run.measure(1, 120, with_web=False)
 
 
 def page(full: bool) -> list[str]:

@@ -6,26 +6,22 @@ People come by chance, for a while many times as many as usual. They need a proc
 pages and their hash, the database for its part, and their message a processor and one of the
 connections to a mail service, which may have a rate of its own. At most cores - 1 hash at a time,
 and one waits in each process: the others get a 503, and press again (`users.hashing`). What each
-needs is what `python -m bench.costs` has measured for docs/scaling.md; --costs measures it anew.
-Writes the chart of that page.
+needs stands in docs/scaling.md; --costs measures it anew (`bench.costs`). Writes the tables of that
+page, and its chart.
 """
 
 import argparse
 import heapq
 import random
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bench import charts, costs
 
-# Milliseconds of a processor: the site, the database.
-COSTS: costs.Costs = {
-    "status page": (9.1, 0.9),
-    "register": (8.2, 1.4),
-    "message": (8.6, 2.3),
-    "hash": (31.5, 0.0),
-}
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "scaling.md"
 CALM, STORM, AFTER = 30.0, 120.0, 270.0  # seconds
 STEP = 5.0  # seconds between two points of a chart
 END = 1200.0  # whoever has not come through by then is counted so
@@ -218,12 +214,57 @@ def report(each: costs.Costs) -> list[str]:
         cells += [_quantiles(answers), f"{met:.0%}", _quantiles(mails), f"{max(last, 0):.0f} s"]
         lines.append(f"| {' | '.join(cells)} |")
         waits[site.name] = _course(world)
-    lines += ["", charts.lines(
-        "storm", "People and messages that wait, in a storm of 1.5 times what the site carries, "
-        "per one that comes a second", waits, "seconds; the storm is from 30 to 150",
-        "waiting, in seconds of the storm's rate",
-    )]  # fmt: skip
-    return lines
+    chart = charts.lines(
+        "storm",
+        "People and messages that wait, in seconds of the storm's rate",
+        waits,
+        "seconds; the storm is from 30 to 150",
+        "waiting",
+    )
+    return [*lines, "", chart.replace("(charts/", "(../bench/charts/")]
+
+
+# A hundred million people.
+PEOPLE, SIGN_IN_EVERY, MAILS_A_MONTH, PEAK = 100_000_000, 10, 5, 3.0
+
+
+def reach(each: costs.Costs, gigabytes: float) -> list[str]:
+    """`gigabytes`: of a million people with their mail (`bench.growth`)."""
+    sign_ins = PEAK * PEOPLE / SIGN_IN_EVERY / 86400
+    mails = PEAK * PEOPLE * MAILS_A_MONTH / 30 / 86400
+    page, login, hash_, mail = (each[n] for n in ("status page", "login", "hash", "message"))
+    web = sign_ins * (page[0] + login[0] + hash_[0]) / 1000
+    database = sign_ins * (page[1] + login[1]) / 1000
+    senders, theirs = (mails * one / 1000 for one in mail)
+    return [
+        "| | reckoned | so |",
+        "|---|---|---|",
+        f"| space | {gigabytes * PEOPLE / 1e6:.0f} GB, with indexes | one machine still holds it; "
+        "its back-up and its VACUUM are what hurts |",
+        f"| sign-ins | {sign_ins:.0f} a second at the peak | {web:.0f} cores of web, most of them "
+        f"for hashes, and {database:.1f} of the database |",
+        f"| messages | {mails:.0f} a second at the peak | {senders:.0f} cores of senders, "
+        f"{theirs:.1f} of the database, {mails * 0.1:.0f} connections at 0.1 s a message |",
+    ]
+
+
+def of_the_page() -> costs.Costs:
+    names = {title: name for name, title in costs.FLOWS.items()}
+    rows = re.findall(r"^\| (.+?) \| ([\d.]+) \| ([\d.]+) \|$", PAGE.read_text(), re.MULTILINE)
+    return {names[title]: (float(a), float(b)) for title, a, b in rows if title in names}
+
+
+def gigabytes() -> float:
+    text = (PAGE.parent.parent / "bench" / "GROWTH.md").read_text()
+    part = text.split("## postgresql, 1,000,000 people")[1].split("\n## ")[0]
+    return float(re.findall(r"has ([\d.]+) GB", part)[0])
+
+
+def write(name: str, lines: list[str]) -> None:
+    """Between its two marks in the page."""
+    text, mark = PAGE.read_text(), f"<!-- {name} -->\n"
+    before, _, after = text.split(mark)
+    PAGE.write_text(mark.join([before, "\n".join(["", *lines, "", ""]), after]))
 
 
 def _quantiles(times: list[float]) -> str:
@@ -248,8 +289,14 @@ def _course(world: World) -> list[tuple[float, float]]:
 def main() -> None:
     args = argparse.ArgumentParser()
     args.add_argument("--costs", action="store_true", help="measure them first")
-    each = costs.measure() if args.parse_args().costs else COSTS
-    print("\n".join(report(each)))
+    each = costs.measure() if args.parse_args().costs else of_the_page()
+    for name, lines in (
+        ("costs", costs.table(each)),
+        ("storm", report(each)),
+        ("reach", reach(each, gigabytes())),
+    ):
+        write(name, lines)
+        print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ if WAY.startswith("django-mailer"):
     INSTALLED_APPS.append("mailer")
     EMAIL_BACKEND = "mailer.backend.DbBackend"
     MAILER_LOCK_PATH = os.environ.get("BENCH_LOCK", "send_mail")
-    MAILER_USE_FILE_LOCK = "without" not in WAY  # which its documents offer for PostgreSQL
+    MAILER_USE_FILE_LOCK = "without" not in WAY  # a setting of its own
 if WAY == "django-post-office":
     INSTALLED_APPS.append("post_office")
     EMAIL_BACKEND = "post_office.EmailBackend"
