@@ -25,7 +25,7 @@ QUICK_GROWTH = argparse.Namespace(
 )  # fmt: skip
 INTRODUCTION = """# Results
 
-Written by `make bench{full}`, on {cores} cores, with Python {python}. *Load* is what waited for a
+Written by `make bench`, on {cores} cores, with Python {python}. *Load* is what waited for a
 processor before and after a table was made; with more than {cores} the machine was busy with other
 work, and only what stands in one table may be compared. Passwords are hashed quickly, for all.
 """
@@ -37,7 +37,7 @@ def visitors(full: bool) -> list[str]:
     """What visitors wait for, beside sites that others build (`python -m bench.sites`)"""
     table = sites.table(30 if full else 6, [0, 20, 100])
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[2:]]
-    slow = [row for row in rows if row[0] == "100 ms"]
+    slow = [row for row in rows if row[:1] == ["100 ms"]]
     chart = charts.bars(
         "register",
         "Registering, while the mail server takes 100 ms a message (p50)",
@@ -97,7 +97,8 @@ def conserved(full: bool) -> list[str]:
     ]
 
 
-SECTIONS: dict[str, Callable[[bool], list[str]]] = {
+Section = Callable[[bool], list[str]]
+SECTIONS: dict[str, Section] = {
     "visitors": visitors,
     "mail": mail,
     "pages": page,
@@ -108,14 +109,22 @@ SECTIONS: dict[str, Callable[[bool], list[str]]] = {
 }
 
 
+def write(section: Section, lines: list[str]) -> None:
+    """In the place of what an earlier run has said of it."""
+    text = RESULTS.read_text() if RESULTS.exists() else ""
+    parts = {part.split("\n")[0]: f"## {part}" for part in text.split("\n## ")[1:]}
+    parts[str(section.__doc__)] = "\n".join(lines)
+    head = INTRODUCTION.format(cores=os.cpu_count(), python=platform.python_version())
+    known = [parts[str(one.__doc__)] for one in SECTIONS.values() if str(one.__doc__) in parts]
+    RESULTS.write_text("\n".join([head, *(part.rstrip() + "\n" for part in known)]))
+
+
 def main() -> int:
     args = argparse.ArgumentParser()
     args.add_argument("--full", action="store_true")
     args.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     options = args.parse_args()
     peers.install()
-    words = {"full": " FULL=1" if options.full else "", "cores": os.cpu_count()}
-    text = [INTRODUCTION.format(**words, python=platform.python_version())]
     ended_well = True
     for name in options.only:
         print(f"{name} …", flush=True)
@@ -127,8 +136,7 @@ def main() -> int:
             lines, ended_well = [f"Could not be measured: {error}"], False
         took, after = time.monotonic() - began, os.getloadavg()[0]
         when = f"{datetime.now(UTC).date()}, {took:.0f} s, load {before:.1f} … {after:.1f}."
-        text += [f"## {section.__doc__}", "", when, "", *lines, ""]
-        RESULTS.write_text("\n".join(text))
+        write(section, [f"## {section.__doc__}", "", when, "", *lines, ""])
     print(RESULTS.read_text())
     return 0 if ended_well else 1
 

@@ -34,6 +34,7 @@ PASSWORD = "correct-horse-battery"
 CSRF = re.compile(rb'name="csrfmiddlewaretoken" value="([^"]+)"')
 WARM_UP = 8  # visitors: each worker imports all of its site with its first pages
 CROWD, AT_ONCE = 96, 12
+OUTAGE = 24  # people who register while the mail server is away
 WITHIN = 60.0  # seconds, for the last message of a crowd
 GUNICORN = ["-m", "gunicorn", "--workers", "2", "--threads", "4", "--log-level", "critical"]
 OURS = {
@@ -179,8 +180,8 @@ def visits(sites: list[Running], first: int, rounds: int) -> Figures:
     return figures
 
 
-def crowd(site: Running, first: int) -> tuple[float, float, int]:
-    """A second so many answers, seconds until the last message came, how many never did."""
+def register(site: Running, numbers: range) -> list[str]:
+    """The addresses of those who were answered, of people who come at once."""
 
     def one(number: int) -> str | None:
         with contextlib.suppress(Refused, OSError):
@@ -188,15 +189,42 @@ def crowd(site: Running, first: int) -> tuple[float, float, int]:
             return f"new{number}@mailbox.example"
         return None
 
-    began = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as people:
-        answered = [one for one in people.map(one, range(first, first + CROWD)) if one]
+        return [one for one in people.map(one, numbers) if one]
+
+
+def crowd(site: Running, first: int) -> tuple[float, float, int]:
+    """A second so many answers, seconds until the last message came, how many never did."""
+    began = time.monotonic()
+    answered = register(site, range(first, first + CROWD))
     took = time.monotonic() - began
     deadline = time.monotonic() + WITHIN
     while any(a not in site.smtp.taken for a in answered) and time.monotonic() < deadline:
         time.sleep(0.05)
     came = [site.smtp.taken[a][0] for a in answered if a in site.smtp.taken]
     return len(answered) / took, max(came) - began, len(answered) - len(came)
+
+
+def outage(sites: list[Running], first: int) -> list[str]:
+    """People register while the mail server is away; then it is well again."""
+    for site in sites:
+        site.smtp.weather = "away"
+    answered = {site.name: register(site, range(first, first + OUTAGE)) for site in sites}
+    for site in sites:
+        site.smtp.weather = "slow"
+
+    def never(site: Running) -> int:
+        return sum(address not in site.smtp.taken for address in answered[site.name])
+
+    deadline = time.monotonic() + WITHIN
+    while any(map(never, sites)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    lines = ["| the mail server is away | registered | were answered | their message never came |",
+             "|---|---|---|---|"]  # fmt: skip
+    for site in sites:
+        figures = f"{OUTAGE} | {len(answered[site.name])} | {never(site)}"
+        lines.append(f"| {TITLES[site.name]} | {figures} |")
+    return lines
 
 
 def table(rounds: int, delays: list[int]) -> list[str]:
@@ -219,6 +247,7 @@ def table(rounds: int, delays: list[int]) -> list[str]:
                 cells = [f"{delay} ms", TITLES[site.name], *flows, *more]
                 lines.append(f"| {' | '.join(cells)} |")
                 print(lines[-1], flush=True)
+        lines += ["", *outage(sites, len(delays) * each)]
     return lines
 
 
