@@ -31,7 +31,7 @@ def test_the_model_tells_lost_from_given_up_and_stranded() -> None:
         "killed": 1,
         "cut": 1,
         "copies": 3,
-        "waits": [1.0, 3.0, 3.0],
+        "waits": [3.0, 3.0],
     }
 
 
