@@ -1,4 +1,4 @@
-"""How fast mail leaves, beside bare smtplib: a table.
+"""How fast mail leaves, beside bare smtplib: a table, which goes into bench/MAIL.md.
 
     python -m bench.run [--rounds 3] [--mails 1000]
 
@@ -10,17 +10,20 @@ import argparse
 import contextlib
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench import server, web
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "MAIL.md"
 LIMIT = 300  # seconds a child process may take
 ROUND_TRIPS = [0, 20]  # ms
 WAYS = ["fresh", "kept", "site"]
@@ -41,12 +44,20 @@ and marks what it did. No mail service of the Internet answers in 0 ms.
 Figures = dict[str, float]
 
 
-def main() -> None:
+def main(*words: str) -> None:
     args = argparse.ArgumentParser()
     args.add_argument("--rounds", type=int, default=3)
     args.add_argument("--mails", type=int, default=1000)
-    options = args.parse_args()
-    print("\n".join(measure(options.rounds, options.mails)))
+    options = args.parse_args(words or None)
+    before = os.getloadavg()[0]
+    lines = measure(options.rounds, options.mails)
+    when = (
+        f"Written by `python -m bench.run` on {datetime.now(UTC).date()}, on a machine of "
+        f"{os.cpu_count()} cores with a load {before:.1f} before and {os.getloadavg()[0]:.1f} "
+        f"after, with Python {platform.python_version()}."
+    )
+    RESULTS.write_text("\n".join(["# How fast mail leaves", "", when, "", *lines, ""]))
+    print(RESULTS.read_text())
 
 
 def measure(rounds: int, mails: int, *, with_web: bool = True) -> list[str]:
