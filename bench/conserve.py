@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import peers
+from bench import charts, peers
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "CONSERVE.md"
@@ -54,8 +54,9 @@ NOTES = """
 *Lost*: the server has never seen it, and no row says that something is wrong. *Given up*: it has
 never left, and its row says failed: somebody has to look. *Stranded*: it waits, the server is well,
 a worker runs, and nothing moves it. A message that was cut off may or may not have left, so either
-it is sent again, or perhaps lost: no queue can do better than two there. Minutes are short here
-(people go on posting in them), so only the long waits can be compared.
+it is sent again, or perhaps lost: no queue can do better than two there. A kill meets as many
+messages as are in flight: four or more here, five with post-office, one with the others. Minutes
+are short here (people go on posting in them), so only the long waits can be compared.
 """
 
 
@@ -349,8 +350,22 @@ def write(way: str, row: str) -> None:
             rows[name] = line
     rows[way] = row
     head = [f"| {' | '.join([*HEAD, 'run'])} |", "|---" * (len(HEAD) + 1) + "|"]
-    table = [*head, *(rows[name] for name in WAYS if name in rows)]
-    RESULTS.write_text("\n".join([INTRODUCTION, *table, NOTES]))
+    known = [rows[name] for name in WAYS if name in rows]
+    RESULTS.write_text("\n".join([INTRODUCTION, *head, *known, "", chart(known), NOTES]))
+
+
+def chart(rows: list[str]) -> str:
+    cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
+    return charts.bars(
+        "conserve",
+        "Messages that never come unless somebody acts: given up or stranded",
+        [(name, _number(up) + _number(stranded)) for name, _, _, _, up, stranded, *_ in cells],
+        "",
+    )
+
+
+def _number(cell: str) -> float:
+    return float(cell.split(", ")[0].replace(",", ""))
 
 
 if __name__ == "__main__":
