@@ -22,7 +22,7 @@ def bars(name: str, title: str, rows: Sequence[tuple[str, float]], unit: str) ->
             _text(LABELS - 8, y + 14, label, "end"),
             f'<rect x="{LABELS}" y="{y + 2}" width="{max(width, 1):.1f}" height="{ROW - 6}" '
             f'fill="{colour}"/>',
-            _text(LABELS + width + 6, y + 14, f"{value:,.3g} {unit}"),
+            _text(LABELS + width + 6, y + 14, f"{_figure(value)} {unit}".strip()),
         ]
     return _write(name, title, 36 + ROW * len(rows), parts)
 
@@ -39,21 +39,25 @@ def lines(
     for part in range(5):
         at_x, at_y = left + wide * part / 4, height + 28 - (height - 20) * part / 4
         parts += [
-            _text(at_x, height + 44, f"{right * part / 4:,.4g}", "middle"),
-            _text(left - 6, at_y + 4, f"{top * part / 4:,.3g}", "end"),
+            _text(at_x, height + 44, _figure(right * part / 4), "middle"),
+            _text(left - 6, at_y + 4, _figure(top * part / 4), "end"),
         ]
     for number, (label, each) in enumerate(series.items()):
         path = " ".join(
             f"{left + wide * px / right:.1f},{height + 28 - (height - 20) * py / top:.1f}"
             for px, py in each
         )
-        colour = COLOURS[number % len(COLOURS)]
+        colour, below = COLOURS[number % len(COLOURS)], height + 82 + number * 18
         parts += [
             f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>',
-            f'<rect x="{left + 16}" y="{52 + number * 18}" width="12" height="4" fill="{colour}"/>',
-            _text(left + 34, 58 + number * 18, label),
+            f'<rect x="{left}" y="{below - 6}" width="12" height="4" fill="{colour}"/>',
+            _text(left + 18, below, label),
         ]
-    return _write(name, title, height + 70, parts)
+    return _write(name, title, height + 72 + 18 * len(series), parts)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start") -> str:

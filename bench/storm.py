@@ -23,6 +23,7 @@ from bench import charts, costs
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "scaling.md"
 CALM, STORM, AFTER = 30.0, 120.0, 270.0  # seconds
+SAME = 50.0  # people a second, the storm of the chart for all of them
 STEP = 5.0  # seconds between two points of a chart
 END = 1200.0  # whoever has not come through by then is counted so
 PRESSES_AGAIN = (5.0, 15.0)  # seconds after a 503
@@ -213,10 +214,10 @@ def report(each: costs.Costs) -> list[str]:
         met = sum(p.refused > 0 for p in world.people) / len(world.people)
         cells += [_quantiles(answers), f"{met:.0%}", _quantiles(mails), f"{max(last, 0):.0f} s"]
         lines.append(f"| {' | '.join(cells)} |")
-        waits[site.name] = _course(world)
+        waits[site.name] = _course(World(site, SAME, random.Random(1), each).run())
     chart = charts.lines(
         "storm",
-        "People and messages that wait, in seconds of the storm's rate",
+        f"People and messages that wait, while {SAME:.0f} people a second register for two minutes",
         waits,
         "seconds; the storm is from 30 to 150",
         "waiting",
@@ -272,7 +273,7 @@ def _quantiles(times: list[float]) -> str:
 
 
 def _course(world: World) -> list[tuple[float, float]]:
-    """How many wait, at each time; in units of the storm's rate, so that all sizes fit."""
+    """How many wait, at each time."""
     changes = sorted(
         [(p.came, 1) for p in world.people] + [(p.mailed or END, -1) for p in world.people]
     )
@@ -281,7 +282,7 @@ def _course(world: World) -> list[tuple[float, float]]:
         while place < len(changes) and changes[place][0] <= time:
             waiting += changes[place][1]
             place += 1
-        course.append((time, waiting / world.rate))
+        course.append((time, waiting))
         time += STEP
     return course
 
