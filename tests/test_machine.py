@@ -44,6 +44,7 @@ from tests.town import (
     OPEN,
     OWNERS,
     READER,
+    SECOND,
     STRANGERS,
     VISITORS,
     Link,
@@ -192,6 +193,36 @@ class Machine(RuleBasedStateMachine):
             self.town.ended |= ended
             assert not ended & {key for _, key in signed_in(self.town.browsers).values()}
 
+    @precondition(lambda self: self.members)
+    @rule(which=some, email=addresses, second=st.booleans())
+    def ask_for_another_address(self, which: int, email: str, second: bool) -> None:
+        """Owners move between their own two mailboxes; strangers try to get that of somebody."""
+        if mine := self.mine(which):
+            who, number, person, password = mine
+            if who in OWNERS:
+                email = SECOND[who] if second else MAILBOX[who]
+            form = {"email": email, "proof": password}
+            with self.act(who, number, may_post={"address_confirm", "login_failures"}):
+                self.post(who, number, "account/address/", form)
+            if self.status == 302:
+                self.town.bury(person, "address")
+
+    @precondition(lambda self: self.members)
+    @rule(which=some)
+    def ask_for_deletion(self, which: int) -> None:
+        if mine := self.mine(which):
+            who, number, _, password = mine
+            with self.act(who, number, may_post={"deletion", "login_failures"}):
+                self.post(who, number, "account/deletion/", {"proof": password})
+            assert self.status != 302 or not self.inside(who, number)
+
+    def mine(self, which: int) -> tuple[str, int, Any, str] | None:
+        """A browser in which somebody is signed in to an account with the password they chose."""
+        who, number = self.members[which % len(self.members)]
+        person = self.inside(who, number)
+        by, password = self.town.passwords.get(person, ("", ""))
+        return (who, number, person, password) if by == who else None
+
     # What the readers of a mailbox do with its links
 
     @precondition(lambda self: self.town.links)
@@ -206,7 +237,7 @@ class Machine(RuleBasedStateMachine):
         who = READER[link.mailbox]
         new = self.town.new_password(who)
         form |= {"new_password": new}
-        may_post = {"password_change", "login_failures"}
+        may_post = {"password_change", "login_failures", "address_changed", "take_back"}
         if page == "renew":
             may_post |= {"register", "password_reset"}
         with self.act(who, number):  # changes nothing, and posts nothing
@@ -218,6 +249,8 @@ class Machine(RuleBasedStateMachine):
         with self.act(who, number, link=link, may_post=may_post):
             self.post(who, number, link.beside(page).removeprefix("/users/"), form)
         self.remember_password(link.person, who, new)
+        if link.purpose == "take-back" and self.status == 302:
+            self.town.passwords.pop(link.person, None)  # nobody knows one until the next reset
 
     def pick(self, purpose: str, which: int) -> Link | None:
         """One of the newest."""
@@ -290,7 +323,10 @@ class Machine(RuleBasedStateMachine):
         """Within the hour, whatever has happened: by the browser they know, and by a reset."""
         owner = User.objects.get(pk=self.town.people[name].pk)
         if owner.is_active:
-            for way in (self.signs_in_within_the_hour, self.resets_within_the_hour):
+            ways = [self.resets_within_the_hour]
+            if owner.has_usable_password():
+                ways.append(self.signs_in_within_the_hour)
+            for way in ways:
                 before, letters = timezone.now(), len(django_mail.outbox)
                 with undone():
                     assert way(name, owner), f"{name}: {way.__name__}"
@@ -305,9 +341,12 @@ class Machine(RuleBasedStateMachine):
         end = timezone.now() + HOUR
         while timezone.now() <= end:
             response = known.post("/users/login/", form)
-            if response.status_code != 429:
+            if "/users/deletion/" in response.get("Location", ""):
+                known.post(response["Location"])  # "keep my account", and once more
+            elif response.status_code == 429:
+                self.clock.shift(int(response["Retry-After"]))
+            else:
                 return bool(signed_in({0: known}))
-            self.clock.shift(int(response["Retry-After"]))
         return False
 
     def resets_within_the_hour(self, name: str, owner: User) -> bool:
@@ -324,7 +363,8 @@ class Machine(RuleBasedStateMachine):
                     new = {"new_password": "staple-horse-0"}
                     if phone.post(link.page, new).status_code == 302:
                         form = {"username": owner.user_id, "password": "staple-horse-0"}
-                        phone.post("/users/login/", form)
+                        if "/users/deletion/" in phone.post("/users/login/", form)["Location"]:
+                            return True  # and may keep the account
                         return bool(signed_in({0: phone}))
             self.clock.shift(300)
         asked = {"sent_at__gt": timezone.now() - limits.DAY - HOUR}
@@ -432,14 +472,32 @@ class Machine(RuleBasedStateMachine):
             assert ("register", pk, new["email"]) in posted
             return
         if new is None:
-            assert old["activated_at"] is None, "nobody deletes an account"
+            assert old["activated_at"] is None, "no form deletes an account"
             return self.town.bury(pk, *LIVES)
         changed = {column for column in old if old[column] != new[column]}
-        if "email" in changed:
-            assert old["activated_at"] is None
+        taken_back = mine and link is not None and link.purpose == "take-back"
+        if "email" in changed and old["activated_at"] is None:
             assert ("register", pk, new["email"]) in posted
             self.town.bury(pk, "activate")
-        if "password" in changed:
+        elif "email" in changed:
+            assert link
+            assert link.mailbox == mailbox_of(new["email"]), "its reader has confirmed it"
+            assert taken_back or (mine and link.purpose == "address")
+            self.town.bury(pk, "password/reset", "address", "deletion", "notices")
+            if taken_back:  # what was made for the address that is theirs again
+                self.town.dig_out(link.mailbox, "notices")
+        if taken_back:
+            assert ("take_back", pk, new["email"]) in posted
+            assert new["deletion_asked_at"] is None
+            assert not User.objects.get(pk=pk).has_usable_password()
+            self.town.bury(pk, "take-back", "password/reset", "address", "deletion")
+        if "deletion_asked_at" in changed:
+            self.of_a_deletion(who, number, pk, new, link if mine else None, before, posted)
+        if "secured_at" in changed and not taken_back and link and link.purpose != "address":
+            assert mine
+            assert link.purpose == "password/reset", "only the reader of the mailbox"
+            self.town.bury_of(link.mailbox, "take-back")
+        if "password" in changed and not taken_back:
             session = before.signed_in.get((who, number))
             inside = session is not None and session[0] == pk
             opened = mine and link and link.purpose == "password/reset"
@@ -447,7 +505,7 @@ class Machine(RuleBasedStateMachine):
             assert (inside or opened) != by_activation
             assert by_activation or ("password_change", pk, new["email"]) in posted
             assert by_activation or old["is_active"]
-            self.town.bury(pk, "activate", "password/reset")
+            self.town.bury(pk, "activate", "password/reset", "address")
         if "activated_at" in changed:
             assert by_staff or (mine and link and link.purpose == "activate")
             knows_it = "password" in changed or self.town.passwords.get(pk, ("",))[0] == who
@@ -464,6 +522,25 @@ class Machine(RuleBasedStateMachine):
             others = before.signed_in.items()
             ended = {key for at, (whose, key) in others if whose == pk and at != (who, number)}
             self.town.ended |= ended
+
+    def of_a_deletion(
+        self,
+        who: str,
+        number: int,
+        pk: Any,
+        new: dict[str, Any],
+        link: Link | None,
+        before: Seen,
+        posted: set[tuple[str, Any, str]],
+    ) -> None:
+        if new["deletion_asked_at"]:
+            assert before.signed_in[who, number][0] == pk, "by nobody but its owner"
+            assert ("deletion", pk, new["email"]) in posted
+            self.town.bury(pk, "password/reset", "address")
+        else:
+            by_link = link is not None and link.purpose in ("deletion", "take-back")
+            assert by_link or not new["is_active"]
+        self.town.bury(pk, "deletion")
 
     def of_all_accounts(self, after: Seen) -> None:
         proven = [one["email"].lower() for one in after.people.values() if one["activated_at"]]
@@ -495,11 +572,12 @@ def busy(people: dict[str, User]) -> Town:
         browsers[who, 0].post("/users/register/", registration(user_id=who, email=email))
         town.passwords[User.objects.get(user_id=who).pk] = (who, PASSWORD)
     browsers["bora", 1].post("/users/logout/")
+    browsers["alice", 0].post("/users/account/address/", {"email": SECOND["alice"]})
     browsers["bora", 1].post("/users/password/reset/", {"email": MAILBOX["bora"]})
     for pk, _ in delivering.overdue():
         delivering.deliver(pk)
     town.links = [link for letter in django_mail.outbox for link in links_in(letter)]
-    assert {link.purpose for link in town.links} == set(LIVES)
+    assert {link.purpose for link in town.links} == {*LIVES} - {"deletion"}
     return town
 
 

@@ -14,21 +14,26 @@ from django.utils import timezone
 from django.utils.http import urlsafe_base64_encode
 
 from mail.models import Mail, mailbox_of
-from users.models import Session, User
+from users.models import DELETED_AFTER, UNDO_FOR, Session, User
 
 OWNERS, STRANGERS = ("alice", "bora"), ("mallory", "eve", "trent")
 VISITORS = OWNERS + STRANGERS
 MAILBOX = {name: f"{name}@example.com" for name in VISITORS} | {"bora": "bora.kim@gmail.com"}
+SECOND = {name: f"{name}.second@example.com" for name in OWNERS}  # where they may move to
 ADDRESSES = [*MAILBOX.values(), "ALICE@example.com", "borakim+x@gmail.com", "new@example.com"]
 READER = {mailbox_of(address): name for name, address in MAILBOX.items()}
+READER |= {mailbox_of(address): name for name, address in SECOND.items()}
 READER["new@example.com"] = "trent"
 OPEN = "open"  # what stands in an address instead of the token, once it is in a cookie
 LIVES = {
     "activate": timedelta(seconds=settings.ACTIVATION_TIMEOUT),
     "password/reset": timedelta(seconds=settings.RESET_TIMEOUT),
     "notices": timedelta.max,
+    "address": timedelta(seconds=settings.ACTIVATION_TIMEOUT),
+    "take-back": UNDO_FOR,  # at most
+    "deletion": DELETED_AFTER,
 }
-LINK = re.compile(r"http://127\.0\.0\.1:8000(/users/(activate|password/reset|notices)/\S+?/\S+?/)")
+LINK = re.compile(rf"http://127\.0\.0\.1:8000(/users/({'|'.join(LIVES)})/\S+?/\S+?/)")
 
 
 class Link(NamedTuple):
@@ -58,11 +63,19 @@ def links_in(letter: Any) -> list[Link]:
     found = []
     for path, purpose in LINK.findall(str(letter.body)):
         person = people[path.split("/")[-3]]
-        assert person.email == to, "a link goes to the stored address and to no other"
+        assert to in _addresses(person, purpose), "a link goes to the stored address, and no other"
         assert person.is_waiting == (purpose == "activate"), "in a state that accepts it"
-        assert person.is_active or purpose != "password/reset"
+        assert person.is_active or purpose in ("activate", "notices")
         found.append(Link(path, purpose, person.pk, mailbox_of(to), timezone.now()))
     return found
+
+
+def _addresses(person: User, purpose: str) -> list[str]:
+    if purpose == "address":
+        return [person.pending_change.new] if person.pending_change else []
+    if purpose == "take-back":
+        return [one.email for one in person.selves()]
+    return [person.email]
 
 
 # What counts of a person: whatever they could notice, but for when they signed in last.
@@ -111,6 +124,16 @@ class Town:
         """Links of these purposes to this person are dead from now on."""
         buried = [link for link in self.links if link.person == person]
         self.dead |= {link.path for link in buried if link.purpose in purposes}
+
+    def bury_of(self, mailbox: str, purpose: str) -> None:
+        self.dead |= self._of(mailbox, purpose)
+
+    def dig_out(self, mailbox: str, purpose: str) -> None:
+        self.dead -= self._of(mailbox, purpose)
+
+    def _of(self, mailbox: str, purpose: str) -> set[str]:
+        theirs = [link for link in self.links if link.mailbox == mailbox]
+        return {link.path for link in theirs if link.purpose == purpose}
 
     def new_password(self, who: str) -> str:
         self.chosen += 1
