@@ -17,6 +17,7 @@ from tests.conftest import (
     registration,
     reset_link,
     sign_in,
+    uid,
 )
 from tests.test_account import CHROME
 from tests.test_account import tags as tags_of
@@ -76,6 +77,7 @@ def test_the_first_sign_in_after_registering_is_no_news(alice: User) -> None:
 
 def test_the_browser_that_has_registered_is_no_news(browser: Client, other_browser: Client) -> None:
     """The link was opened on the phone, and the password given there."""
+    browser.get("/users/register/")
     browser.post("/users/register/", registration())
     page = open_link(other_browser, activation_link(User.objects.get()))
     other_browser.post(page, {"password": PASSWORD})
@@ -84,6 +86,20 @@ def test_the_browser_that_has_registered_is_no_news(browser: Client, other_brows
     assert not deliver_all()
     sign_in(stranger(), "carol")
     assert len(deliver_all()) == 1
+
+
+def test_the_browser_of_whoever_registered_in_her_name_is_news(
+    browser: Client, other_browser: Client
+) -> None:
+    """She took the account over by a password of her own, and they have learnt it since."""
+    browser.get("/users/register/")
+    browser.post("/users/register/", registration())
+    open_link(other_browser, activation_link(carol := User.objects.get()))
+    page = f"/users/activate/{uid(carol)}/password/"
+    assert other_browser.post(page, {"new_password": NEW_PASSWORD}).status_code == 302
+    deliver_all()
+    sign_in(browser, "carol", NEW_PASSWORD)
+    assert [letter.to for letter in deliver_all()] == [["carol@example.com"]]
 
 
 def test_a_browser_in_which_another_person_signed_in_is_new(known: Client, cast: Any) -> None:

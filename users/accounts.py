@@ -210,11 +210,12 @@ def activate(claim: User, new_password: str | None = None) -> User:
     Raises LinkSpent if the claim is no longer there, or names another address.
     """
     now = timezone.now()
-    changes = {"is_active": True, "activated_at": now}
+    changes: dict[str, Any] = {"is_active": True, "activated_at": now}
     if new_password is not None:
         with hashing.room(hashing.PATIENCE_OF_THE_PROVEN):
             claim.set_password(new_password)
-        changes["password"] = claim.password
+        # Nor is the browser that registered one of theirs (`guard.is_known`).
+        changes |= {"password": claim.password, "made_by": ""}
     try:
         with transaction.atomic():
             # Filters by address too: it may have been corrected since the link was checked.
@@ -378,7 +379,7 @@ def choose_password(
     (to it alone: see `User.secured_at`). Raises LinkSpent if the password has changed meanwhile.
     """
     old_hash = user.password
-    changes: dict[str, Any] = {"secured_at": timezone.now()} if by_mailbox else {}
+    changes: dict[str, Any] = {"secured_at": timezone.now(), "made_by": ""} if by_mailbox else {}
     with hashing.room(hashing.PATIENCE_OF_THE_PROVEN):
         user.set_password(new_password)
     with transaction.atomic():

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.crypto import salted_hmac
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from mail import api
 from users import hashing, identity, visitors
@@ -232,9 +232,10 @@ def failures_of(user: User) -> Any:
 
 
 def is_known(request: HttpRequest, user: User) -> bool:
-    """Whether they have signed in with this browser before, or have registered with it."""
-    here = known_device(request, hashed(user.user_id.lower()))
-    return bool(here) or visitors.has_claimed(request, user)
+    """Whether they have signed in with this browser before, or it has registered them."""
+    form = visitors.form_key(request)
+    has_registered = bool(form) and constant_time_compare(user.made_by, form)
+    return has_registered or bool(known_device(request, hashed(user.user_id.lower())))
 
 
 def welcome_back(request: HttpRequest, response: HttpResponse, user: User) -> None:

@@ -350,11 +350,6 @@ def registered_by(request: HttpRequest) -> User | None:
     return User.objects.filter(pk=pk).first() if pk else None
 
 
-def has_claimed(request: HttpRequest, person: User) -> bool:
-    """Whether this browser has registered them, whoever has opened the link since."""
-    return request.session.get(CLAIM) == str(person.pk)
-
-
 def has_registered(request: HttpRequest) -> bool:
     return CLAIM in request.session
 
