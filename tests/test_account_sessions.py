@@ -165,6 +165,16 @@ def test_all_others_end(laptop: Client, phone: Client, browser: Client, alice: U
     assert tags(alice)[-1] == Tag.SESSIONS_ENDED
 
 
+def test_this_one_is_no_other_after_a_proof_either(laptop: Client, alice: User, clock: Any) -> None:
+    """Which gives it a new key."""
+    before = row_of(laptop)
+    clock(timezone.now() + timedelta(minutes=11))
+    laptop.post(END_ALL, {"proof": PASSWORD})
+    after = row_of(laptop)
+    assert (after.public_id, after.pk != before.pk) == (before.public_id, True)
+    assert Tag.SESSIONS_ENDED not in tags(alice)
+
+
 def test_all_end(laptop: Client, phone: Client) -> None:
     page = laptop.post(END_ALL, {"everywhere": "on"}, follow=True)
     assert page.redirect_chain == [("/", 302)]

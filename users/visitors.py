@@ -308,6 +308,11 @@ class SessionStore(db.SessionStore):
         # 165 bits: nobody has the same, so nobody is asked.
         self._session_key, self.modified = get_random_string(32, VALID_KEY_CHARS), True
 
+    @property
+    def stored_key(self) -> str | None:
+        """Of its row, which gets a new key only at the end of the request."""
+        return self._old_key or self.session_key
+
     def save(self, must_create: bool = False) -> None:
         if self.session_key is None:
             self._is_new, self._session_key = True, get_random_string(32, VALID_KEY_CHARS)

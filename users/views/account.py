@@ -70,7 +70,8 @@ def session_end(request: HttpRequest) -> HttpResponse:
 def sessions_end(request: HttpRequest) -> HttpResponse:
     """All others; or all, and this one, too."""
     person, everywhere = person_of(request), "everywhere" in request.POST
-    here = None if everywhere else request.session.session_key
+    session: Any = request.session
+    here = None if everywhere else session.stored_key
     accounts.end_sessions(person, but=here, where=visitors.where(request))
     if everywhere:
         logout(request)
