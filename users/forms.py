@@ -283,7 +283,8 @@ class ProofForm(forms.Form):
     def __init__(self, *args: Any, user: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user, self.request = user, request
-        self.fields["proof"].widget.attrs["autofocus"] = True
+        if not self.is_bound:  # else the summary of what is wrong has it
+            self.fields["proof"].widget.attrs["autofocus"] = True
 
     @sensitive_variables()
     def clean_proof(self) -> str:
