@@ -261,6 +261,7 @@ ACCOUNT = "/users/account/"
 def account(on: Stage) -> Pages:
     browser = on.visitor()
     person = on.person()
+    sign_in(on.visitor(), on.user_id)
     sign_in(browser, on.user_id, "wrong")
     sign_in(browser, on.user_id)
     browser.get("/")
