@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from tests.conftest import deliver_all, sign_in
 from users import accounts, exports
 from users.models import Event, User
+from users.views.account import SHOWN_OF_EACH
 
 EXPORT, PAGE = "/users/account/data/export/", "/users/account/data/"
 
@@ -53,6 +54,24 @@ def test_the_page_shows_the_same_in_words(hers: Client) -> None:
     for text in ("alice@example.com", "alice@example.org", "Address changed", "Signed in"):
         assert text in page
     assert page.count('<dl class="facts">') == sum(len(rows) for rows in found.values())
+
+
+def test_the_page_shows_the_newest_and_the_file_all(hers: Client) -> None:
+    person = User.objects.get()
+    for number in range(SHOWN_OF_EACH + 1):
+        Event.objects.create(person=person, tag="signed_in", device=f"Device-{number}-")
+    assert "the file has all" in hers.get(PAGE).text
+    assert hers.get(PAGE).text.count("Device-") == SHOWN_OF_EACH
+    assert json.dumps(everything(hers)).count("Device-") == SHOWN_OF_EACH + 1
+
+
+def test_letters_that_somebody_asked_for_by_the_address_are_in_it(hers: Client) -> None:
+    Client().post("/users/password/reset/", {"email": "Alice@example.org"})
+    Client().post("/users/password/reset/", {"email": "eve@example.org"})
+    mails = everything(hers)["mails"]
+    assert [row["address"] for row in mails if row["letter"] == "password_reset"] == [
+        "Alice@example.org"
+    ]
 
 
 def test_it_holds_no_secret(hers: Client) -> None:

@@ -3,10 +3,10 @@
 A test walks all that points at a person: each is exported here, or left out with a reason.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -53,6 +53,7 @@ class Part(NamedTuple):
     title: str | Promise
     found: list[Model]
     columns: tuple[str, ...]
+    has_more: bool = False
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -85,21 +86,26 @@ def _shown(one: Any, name: str) -> Any:
     return getattr(one, f"get_{name}_display", lambda: value)()
 
 
-def _profile(person: User) -> Iterable[Any]:
+def _profile(person: User) -> Any:
     return [person]
 
 
-def _failures(person: User) -> Iterable[Any]:
-    rows: Iterable[Any] = guard.failures_of(person).exclude(network="")
-    return rows
+def _failures(person: User) -> Any:
+    return guard.failures_of(person).exclude(network="")
 
 
-def _suppressed(person: User) -> Iterable[Any]:
+def _mails(person: User) -> Any:
+    """To them, wherever they were; and to their address, whoever has typed it."""
+    typed = Q(mailbox=api.mailbox_of(person.email), address__iexact=person.email)
+    return api.Mail.objects.filter(Q(user=person) | typed).order_by("-created_at")
+
+
+def _suppressed(person: User) -> Any:
     return api.Suppression.objects.filter(address=api.mailbox_of(person.email))
 
 
 # Each: what it is called, how it is found, and its columns.
-PARTS: dict[str, tuple[str | Promise, Callable[[User], Iterable[Any]], tuple[str, ...]]] = {
+PARTS: dict[str, tuple[str | Promise, Callable[[User], Any], tuple[str, ...]]] = {
     "profile": (_("Profile"), _profile, PROFILE),
     "address_changes": (
         _("Changes of address"),
@@ -119,7 +125,7 @@ PARTS: dict[str, tuple[str | Promise, Callable[[User], Iterable[Any]], tuple[str
     "wrong_passwords": (_("Wrong passwords"), _failures, ("day", "times", "network")),
     "mails": (
         _("Messages to you"),
-        lambda person: person.mails.order_by("-created_at"),
+        _mails,
         ("created_at", "letter", "address", "language", "state", "sent_at"),
     ),
     "suppression": (_("Why some messages do not go to you"), _suppressed, ("reason", "until")),
@@ -131,8 +137,11 @@ PARTS: dict[str, tuple[str | Promise, Callable[[User], Iterable[Any]], tuple[str
 }
 
 
-def of(person: User) -> list[Part]:
-    return [
-        Part(name, title, list(find(person)), columns)
-        for name, (title, find, columns) in PARTS.items()
-    ]
+def of(person: User, at_most: int = 0) -> list[Part]:
+    """`at_most`: of each part the newest only; else all."""
+    parts = []
+    for name, (title, find, columns) in PARTS.items():
+        some = find(person)[: at_most + 1 if at_most else None]
+        found = list(some)[: at_most or None]
+        parts.append(Part(name, title, found, columns, len(some) > len(found)))
+    return parts

@@ -19,6 +19,8 @@ from users import accounts, activity, exports, sessions, texts, visitors
 from users.forms import ProfileForm
 from users.models import User
 
+SHOWN_OF_EACH = 20  # of what is exported; the file has all
+
 
 def person_of(request: HttpRequest) -> User:
     """Of a view that is for people who are signed in."""
@@ -102,4 +104,5 @@ class AccountDataView(TemplateView):
     template_name = "users/account_data.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(parts=exports.of(person_of(self.request)), **kwargs)
+        parts = exports.of(person_of(self.request), SHOWN_OF_EACH)
+        return super().get_context_data(parts=parts, shown=SHOWN_OF_EACH, **kwargs)
