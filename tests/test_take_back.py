@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.core import signing
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -432,6 +433,16 @@ def test_a_browser_that_was_known_is_known_no_more(alice: User, browser: Client)
     visitors.remember_device(request, response, ["another"])
     browser.cookies["device"] = response.cookies["device"].value
     request = browser.get("/").wsgi_request
+    assert not any(guard.known_device(request, name) for name in guard.names_of(alice))
+
+
+def test_so_is_one_with_a_cookie_of_an_older_revision(alice: User, browser: Client) -> None:
+    """Whose names have no time."""
+    cookie = signing.dumps(["a-device", *guard.names_of(alice)], salt=visitors.DEVICE_SALT)
+    browser.cookies["device"] = cookie
+    request = browser.get("/").wsgi_request
+    assert all(guard.known_device(request, name) for name in guard.names_of(alice))
+    accounts.take_back(fresh(alice))
     assert not any(guard.known_device(request, name) for name in guard.names_of(alice))
 
 
