@@ -482,14 +482,14 @@ def leaving(before: datetime) -> UserQuerySet:
 def prune_leaving(before: datetime, at_most: int) -> int:
     """Deletes accounts whose time is over, with all that hangs on them, and returns how many. What
     stays of their messages is when, which, and what became of it."""
-    with transaction.atomic():
-        # Locked and asked again: who keeps the account at this moment keeps it.
-        pks = list(leaving(before).values_list("pk", flat=True)[:at_most])
-        pks = _lock(leaving(before).filter(pk__in=pks))
-        people = User.objects.filter(pk__in=pks)
-        for person in people:
-            forget(person)
-        people.delete()
+    pks = list(leaving(before).values_list("pk", flat=True)[:at_most])
+    for pk in pks:
+        with transaction.atomic():  # one at a time, so that nobody waits for all of them
+            # Asked again with the lock: who keeps the account at this moment keeps it.
+            if _lock(leaving(before).filter(pk=pk)):
+                person = User.objects.get(pk=pk)
+                forget(person)
+                person.delete()
     return len(pks)
 
 
