@@ -56,6 +56,14 @@ def test_login(browser: Client, alice: User) -> None:
     assert browser.get("/").wsgi_request.user == alice
 
 
+def test_login_with_a_browser_that_is_known(browser: Client, alice: User) -> None:
+    sign_in(browser, "alice")
+    browser.post("/users/logout/")
+    browser.get("/")  # shows what the sign-out had to say
+    del browser.cookies["sessionid"]
+    at_most(8, statements(lambda: sign_in(browser, "alice")))
+
+
 def test_home_of_somebody_who_is_signed_in(browser: Client, alice: User) -> None:
     sign_in(browser, "alice")
     browser.get("/")  # shows what the sign-in had to say
