@@ -23,7 +23,7 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 from django.test.utils import setup_databases, setup_test_environment  # noqa: E402
-from playwright.sync_api import Browser, ViewportSize, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 from playwright.sync_api import Page as Window  # noqa: E402
 
 from mail.queue.letters import samples  # noqa: E402
@@ -36,7 +36,7 @@ from tests.test_letter_score import EACH  # noqa: E402
 
 FOLDER = ROOT / "var" / "screenshots"
 WIDTHS, OF_LETTERS = (360, 1280), (320, 600)
-WHOLE: ViewportSize = {"width": 1280, "height": 3000}  # a frame outside of it would not be painted
+TALL = 2000  # a frame outside of the window is not painted
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
@@ -56,7 +56,7 @@ def main(parts: list[str]) -> None:
         browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_ARGS)
         window = new_window(browser, exhibition)
         for page in chosen:
-            window.set_viewport_size(WHOLE)
+            window.set_viewport_size({"width": 1280, "height": TALL})
             window.goto(page.path)
             photograph(window, f"{page.language}/{page.name}", WIDTHS)
         for where, source in sources.items():
@@ -83,12 +83,13 @@ def new_window(browser: Browser, exhibition: Exhibition) -> Window:
 
 
 def photograph(window: Window, where: str, widths: tuple[int, ...]) -> None:
-    for scheme, width in product(SCHEMES, widths):
+    for width, scheme in product(widths, SCHEMES):
         window.emulate_media(color_scheme=scheme)
-        window.set_viewport_size({"width": width, "height": 640 if width < 1000 else 800})
-        height = window.evaluate("document.documentElement.scrollHeight")
+        height = 640 if width < 1000 else 800
+        if len(window.frames) > 1:
+            height = TALL
         window.set_viewport_size({"width": width, "height": height})
-        window.screenshot(path=FOLDER / f"{where}-{width}-{scheme}.png")
+        window.screenshot(path=FOLDER / f"{where}-{width}-{scheme}.png", full_page=True)
 
 
 # To leaf through
