@@ -435,3 +435,10 @@ def test_mail_is_found_by_mailbox_person_and_the_services_id(
     found = office.get("/admin/mail/mail/", {"q": typed}).context["cl"].result_list
     assert list(found) == [hers]
     assert not office.get("/admin/mail/mail/", {"q": "nobody"}).context["cl"].result_list
+
+
+def test_the_admin_has_the_name_that_the_operator_has_set(office: Client, settings: Any) -> None:
+    settings.SITE_NAME = {"ko": "수학과", "en": "Mathematics", "zh-hant": "數學系"}
+    page = office.get("/admin/").text
+    assert '<a href="/admin/">Mathematics</a>' in page
+    assert " | Mathematics</title>" in page

@@ -28,7 +28,6 @@ FAILURES_SHOWN = 30  # lines, each a day and a network
 LETTERS_SHOWN = 50
 FOUND_AT_MOST = 200  # people, by each way to look for them
 
-admin.site.site_header = admin.site.site_title = _("Department of Computer Science and Engineering")
 admin.site.unregister(Group)  # levels say who somebody is; groups would say it twice
 
 
