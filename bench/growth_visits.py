@@ -137,7 +137,8 @@ class Visits:
                 pass
             name = chore.__name__
             self.timed(f"chore: {name}, nothing to do", lambda chore=chore: chore(ROWS_A_CHORE))
-            make_old(name)
+            if not make_old(name):
+                continue
             done = self.timed(f"chore: {name}, 200 rows", lambda chore=chore: chore(ROWS_A_CHORE))
             if done != ROWS_A_CHORE:
                 raise SystemExit(f"{name} has deleted {done} rows")
@@ -151,33 +152,38 @@ def delivering() -> Any:
     return delivering
 
 
-def make_old(chore: str) -> None:
-    """As many rows as a batch that this chore deletes: the same work in both databases."""
-    from django.contrib.sessions.models import Session
+def make_old(chore: str) -> bool:
+    """As many rows as a batch that this chore deletes, so that both databases have the same work;
+    whether there are any for it."""
     from django.utils import timezone
 
     from mail.models import Mail, State, Suppression
-    from users.models import User
+    from users.models import AddressChange, Event, Session, User
 
-    old = timezone.now() - timedelta(days=90)
+    old = timezone.now() - timedelta(days=3 * 365)
     some = [f"old{secrets.token_hex(8)}" for _ in range(ROWS_A_CHORE)]
-    if chore == "prune_mail":
-        fields = {"letter": "register", "state": State.DROPPED, "created_at": old}
-        addresses = [(f"{one}@mailbox.example") for one in some]
-        Mail.objects.bulk_create(Mail(address=a, mailbox=a, **fields) for a in addresses)
-    elif chore == "prune_suppressions":
-        Suppression.objects.bulk_create(
-            Suppression(address=one, reason="refused", until=old, times=1, days=1) for one in some
-        )
-    elif chore == "prune_claims":
-        User.objects.bulk_create(
-            User(user_id=one, email=one, name=one, created_at=old, claim_expires_at=old)
-            for one in some
-        )
-    elif chore == "prune_sessions":
-        Session.objects.bulk_create(Session(session_key=one, expire_date=old) for one in some)
-    else:
-        raise SystemExit(f"{chore}: which rows are old?")
+    person = User.objects.first()
+    rows: dict[str, Callable[[str], Any]] = {
+        "prune_mail": lambda one: Mail(
+            letter="register", state=State.DROPPED, created_at=old, address=one, mailbox=one
+        ),
+        "prune_suppressions": lambda one: Suppression(
+            address=one, reason="refused", until=old, times=1, days=1
+        ),
+        "prune_claims": lambda one: User(
+            user_id=one, email=one, name=one, created_at=old, claim_expires_at=old
+        ),
+        "prune_sessions": lambda one: Session(session_key=one, expire_date=old),
+        "prune_events": lambda one: Event(person=person, at=old, tag="x"),
+        "prune_address_changes": lambda one: AddressChange(
+            person=person, old=one, new=one, asked_at=old, confirmed_at=old
+        ),
+    }
+    if chore not in rows:
+        return False
+    made: list[Any] = [rows[chore](one) for one in some]
+    type(made[0]).objects.bulk_create(made)
+    return True
 
 
 def main() -> None:

@@ -8,7 +8,10 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import charts, conserve, storm
+from bench.growth_visits import ROWS_A_CHORE, make_old
+from mail.queue import chores
 from tests.servers import wait_for
+from users.models import User
 
 COSTS = {
     "status page": (10.0, 1.0),
@@ -115,3 +118,10 @@ def test_charts_are_svg(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> No
         for bar in ElementTree.parse(f"{tmp_path}/one.svg").iter("{http://www.w3.org/2000/svg}rect")
     ]
     assert widths[1] == pytest.approx(2 * widths[0], abs=0.2)
+
+
+@pytest.mark.django_db
+def test_every_chore_finds_the_old_rows_that_were_made_for_it(alice: User) -> None:
+    done = {do.__name__: do(ROWS_A_CHORE) for do in chores.chores if make_old(do.__name__)}
+    assert set(done.values()) == {ROWS_A_CHORE}
+    assert {do.__name__ for do in chores.chores} - done.keys() == {"prune_leaving"}
