@@ -152,7 +152,7 @@ def delivering() -> Any:
     return delivering
 
 
-def make_old(chore: str) -> bool:
+def make_old(chore: str, count: int = ROWS_A_CHORE) -> bool:
     """As many rows as a batch that this chore deletes, so that both databases have the same work;
     whether there are any for it."""
     from django.utils import timezone
@@ -161,7 +161,7 @@ def make_old(chore: str) -> bool:
     from users.models import AddressChange, Event, Session, User
 
     old = timezone.now() - timedelta(days=3 * 365)
-    some = [f"old{secrets.token_hex(8)}" for _ in range(ROWS_A_CHORE)]
+    some = [f"old{secrets.token_hex(8)}" for _ in range(count)]
     person = User.objects.first()
     rows: dict[str, Callable[[str], Any]] = {
         "prune_mail": lambda one: Mail(
