@@ -1,18 +1,26 @@
 """A plugin of pytest (`-p tests.e2e.with_database`): only the tests that ask the database.
 
-Another database changes nothing for the others, so they would say the same once more.
+Another database changes nothing for the others, so they would say the same once more. Nor for most
+of the values that one test is run with: of these one is taken, another each time.
 """
 
 import pytest
 
 FIXTURES = {"db", "transactional_db"}
+EVERY_CASE = {"test_bad_input.py", "test_states.py", "test_take_back.py"}
 
 
+def asks(item: pytest.Item) -> bool:
+    fixtures = FIXTURES & set(getattr(item, "fixturenames", ()))
+    return bool(fixtures or item.get_closest_marker("django_db"))
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-randomly
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    asking = [
-        item
-        for item in items
-        if item.get_closest_marker("django_db") or FIXTURES & set(getattr(item, "fixturenames", ()))
-    ]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(asking)])
-    items[:] = asking
+    chosen: dict[object, pytest.Item] = {}
+    for item in filter(asks, items):
+        name = item.nodeid if item.path.name in EVERY_CASE else item.nodeid.partition("[")[0]
+        chosen.setdefault(name, item)
+    left = set(chosen.values())
+    config.hook.pytest_deselected(items=[item for item in items if item not in left])
+    items[:] = chosen.values()
