@@ -92,15 +92,12 @@ def guess(request: HttpRequest | None, typed: str, *, proven: bool) -> Iterator[
 def known_device(request: HttpRequest | None, name: str) -> str | None:
     """The id of a browser in which the person with this name has signed in, unless it has been
     forgotten since."""
-    if request is None or (found := visitors.device_of(request, name)) is None:
+    found = visitors.device_of(request, name) if request else None
+    if found is None:
         return None
     device, at = found
-    # A sign-in asks twice: for its limits, and for the letter about a new browser.
-    forgotten: dict[str, bool] = vars(request).setdefault("_forgotten_devices", {})
-    if name not in forgotten:
-        since = Tally.objects.filter(key=f"devices {name}", free_at__gte=at)
-        forgotten[name] = since.exists()
-    return None if forgotten[name] else device
+    forgotten = Tally.objects.filter(key=f"devices {name}", free_at__gte=at)
+    return None if forgotten.exists() else device
 
 
 def forget_devices(user: User) -> None:
