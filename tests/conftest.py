@@ -126,6 +126,13 @@ def other_browser(db: None) -> Client:
 
 
 @pytest.fixture
+def hers(browser: Client, alice: User) -> Client:
+    """The browser in which Alice is signed in."""
+    sign_in(browser, "alice")
+    return browser
+
+
+@pytest.fixture
 def clock(time_machine: Any) -> Callable[[datetime], None]:
     """Stops the clock at a moment: `clock(timezone.now() + timedelta(hours=25))`."""
 
@@ -168,6 +175,11 @@ def registration(**changes: str) -> dict[str, str]:
         "privacy": "on",
         **changes,
     }
+
+
+def fresh(person: User) -> User:
+    """As the database has them now."""
+    return User.objects.get(pk=person.pk)
 
 
 def uid(person: User) -> str:

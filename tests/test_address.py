@@ -16,6 +16,7 @@ from tests.conftest import (
     activation_link,
     database,
     deliver_all,
+    fresh,
     is_signed_in,
     link_in,
     open_link,
@@ -29,16 +30,6 @@ from users.models import UNDO_FOR, AddressChange, Event, User
 ADDRESS = "/users/account/address/"
 OLD, NEW = "alice@example.com", "alice@example.org"
 FORM = {"email": NEW}
-
-
-@pytest.fixture
-def hers(browser: Client, alice: User) -> Client:
-    sign_in(browser, "alice")
-    return browser
-
-
-def fresh(person: User) -> User:
-    return User.objects.get(pk=person.pk)
 
 
 def confirmed(person: User, new: str) -> User:

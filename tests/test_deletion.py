@@ -18,6 +18,7 @@ from tests.conftest import (
     PASSWORD,
     database,
     deliver_all,
+    fresh,
     is_signed_in,
     link_in,
     open_link,
@@ -30,16 +31,6 @@ from users.models import DELETED_AFTER, AddressChange, Event, FailedSignIn, User
 
 DELETION = "/users/account/deletion/"
 A_MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def hers(browser: Client, alice: User) -> Client:
-    sign_in(browser, "alice")
-    return browser
-
-
-def fresh(person: User) -> User:
-    return User.objects.get(pk=person.pk)
 
 
 def asked(person: User) -> str:

@@ -28,13 +28,6 @@ def typed(**changes: str) -> dict[str, str]:
     return fields | changes
 
 
-@pytest.fixture
-def hers(browser: Client, alice: User) -> Client:
-    """The browser in which Alice is signed in."""
-    sign_in(browser, "alice")
-    return browser
-
-
 def test_alice_changes_her_password_and_stays_signed_in(hers: Client) -> None:
     response = hers.post(CHANGE, typed(), follow=True)
     assert response.redirect_chain == [("/", 302)]

@@ -22,6 +22,7 @@ from tests.conftest import (
     PASSWORD,
     database,
     deliver_all,
+    fresh,
     is_signed_in,
     link_in,
     open_link,
@@ -39,10 +40,6 @@ DAY = timedelta(days=1)
 def take_back_link(person: User) -> str:
     """What a letter to this person's present mailbox holds."""
     return urlsplit(letters._link("users:take_back", person, tokens.take_back)).path
-
-
-def fresh(person: User) -> User:
-    return User.objects.get(pk=person.pk)
 
 
 class Thief:

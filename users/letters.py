@@ -274,29 +274,21 @@ def _password_reset(owner: User) -> EmailMultiAlternatives:
 
 
 def _new_device(person: User, event: Event) -> EmailMultiAlternatives:
-    return _letter(
-        "new_device",
-        person.email,
-        person.language,
-        user_id=person.user_id,
-        when=timezone.localtime(event.at),
-        device=event.device,
-        network=event.network,
-        url=_link("users:take_back", person, tokens.take_back),
-    )
+    return _letter("new_device", person.email, person.language, **_of_event(person, event))
 
 
 def _password_change(person: User, event: Event) -> EmailMultiAlternatives:
-    return _letter(
-        "password_change",
-        person.email,
-        person.language,
-        user_id=person.user_id,
-        when=timezone.localtime(event.at),
-        device=event.device,
-        network=event.network,
-        url=_link("users:take_back", person, tokens.take_back),
-    )
+    return _letter("password_change", person.email, person.language, **_of_event(person, event))
+
+
+def _of_event(person: User, event: Event) -> dict[str, Any]:
+    return {
+        "user_id": person.user_id,
+        "when": timezone.localtime(event.at),
+        "device": event.device,
+        "network": event.network,
+        "url": _link("users:take_back", person, tokens.take_back),
+    }
 
 
 def _deletion(person: User) -> EmailMultiAlternatives:
@@ -422,9 +414,13 @@ api.add_sample("register_taken", lambda language: _taken(_sample_user(language, 
 api.add_sample("register_taken_disabled", lambda language: _taken(_disabled(language)))
 api.add_sample("password_reset", lambda language: _password_reset(_sample_user(language)))
 api.add_sample(
-    "password_change", lambda language: _password_change(_sample_user(language), _sample_event())
+    "password_change",
+    lambda language: _password_change(_sample_user(language), _sample_event()),
 )
-api.add_sample("new_device", lambda language: _new_device(_sample_user(language), _sample_event()))
+api.add_sample(
+    "new_device",
+    lambda language: _new_device(_sample_user(language), _sample_event()),
+)
 api.add_sample(
     "address_confirm", lambda language: _address_confirm(_moving(language), "gil@example.org")
 )
