@@ -16,10 +16,18 @@ from django.utils import timezone
 from mail import api
 from mail.causes import Cause
 from mail.desk import operations
-from mail.models import Mail, State, Suppression, mailbox_of
+from mail.models import Budget, Mail, State, Suppression, mailbox_of
 from mail.queue import delivering
 from mail.queue.refusals import refusals
-from tests.conftest import LINK, deliver_all, open_link, page_text, registration, uid
+from tests.conftest import (
+    LINK,
+    deliver_all,
+    open_link,
+    page_text,
+    registration,
+    sign_in,
+    uid,
+)
 from tests.conftest import database as everything
 from users import accounts, tokens
 from users.models import User
@@ -121,6 +129,41 @@ def test_the_last_part_of_the_budget_is_for_owners_whatever_used_up_the_rest(
     register(visitor(), "carol", "carol@example.com")
     ask(visitor(CAMPUS), "password/reset", "alice@example.com")
     assert [letter.to for letter in deliver_all()] == [["alice@example.com"]]
+
+
+@override_settings(EMAIL_DAILY_LIMIT=30)
+def test_the_last_part_of_all_is_for_owners_in_a_browser_of_theirs(now: Any, alice: User) -> None:
+    """Resets for owners, by strangers of several networks, have used up what strangers may."""
+    hers, office = visitor(CAMPUS), visitor(CAMPUS)
+    sign_in(hers, "alice")
+    hers.post("/users/logout/")
+    for number in range(27):
+        Mail.objects.create(
+            letter="password_reset",
+            address=f"{number}@example.com",
+            asker=f"network {number % 6}",
+            budget=Budget.OWNER,
+            language="en",
+            state=State.SENT,
+            sent_at=timezone.now(),
+        )
+    ask(office, "password/reset", "alice@example.com")
+    assert deliver_all() == []
+    assert Mail.objects.get(state=State.PENDING).cause == Cause.BUDGET
+    ask(hers, "password/reset", "alice@example.com")
+    assert [letter.to for letter in deliver_all()] == [["alice@example.com"]]
+
+
+def test_a_browser_of_another_s_is_a_stranger_s(now: Any, alice: User, cast: Any) -> None:
+    cast("mallory")
+    browser = visitor()
+    sign_in(browser, "mallory")
+    browser.post("/users/logout/")
+    ask(browser, "password/reset", "alice@example.com")
+    ask(browser, "password/reset", "mallory@example.com")
+    askers = dict(Mail.objects.filter(letter="password_reset").values_list("address", "asker"))
+    assert askers["alice@example.com"]
+    assert not askers["mallory@example.com"]
 
 
 @pytest.mark.parametrize(("budget", "share"), [(0, 8), (100, 8), (30, 6)])

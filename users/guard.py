@@ -100,6 +100,12 @@ def known_device(request: HttpRequest | None, name: str) -> str | None:
     return None if forgotten.exists() else device
 
 
+def asker(request: HttpRequest, address: str) -> str:
+    """`visitors.asker`; but nobody's, where the owner of this address has signed in before."""
+    known = known_device(request, hashed(plain(address)))
+    return "" if known else visitors.asker(request)
+
+
 def forget_devices(user: User) -> None:
     """No browser is known any more to whoever has these names, until they sign in with it again."""
     now = timezone.now()

@@ -25,9 +25,11 @@ GAP = timedelta(minutes=1)  # between two messages of a kind that one asks for
 # reset link works for half an hour, and a request waits for as long: there is always one of them.
 OWNERS_GAP = timedelta(hours=1)
 ADDRESSES_OF_A_CLAIM = 3
-# Parts of a day's budget. The last fifth is for what an owner waits for.
+# Parts of a day's budget. The last fifth is for what an owner waits for, and half of that for what
+# no stranger can have asked for (`Mail.asker` is empty): they may ask for letters to many owners.
 FOR_STRANGERS = 0.5
 FOR_ALL_BUT_OWNERS = 0.8
+FOR_ALL_BUT_THEMSELVES = 0.9
 FOR_A_NETWORK = 0.2
 NEARLY = 0.8  # of a part: operators are notified
 BUDGET_LOOK_AGAIN = timedelta(minutes=10)
@@ -160,6 +162,8 @@ def of_the_budget(mail: Mail) -> Outcome | None:
     most = whole.most
     if mail.budget != Budget.OWNER or mail.priority > Priority.WAITED_FOR:
         most = max(1, int(most * FOR_ALL_BUT_OWNERS))
+    elif mail.asker:
+        most = max(1, int(most * FOR_ALL_BUT_THEMSELVES))
     if whole.used + ahead >= most:
         return _until_there_is_room(most, Q())
     if by_strangers and strangers.used >= strangers.most:

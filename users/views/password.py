@@ -23,7 +23,8 @@ class PasswordResetView(FormView):
     form_class = AddressForm
 
     def form_valid(self, form: AddressForm) -> HttpResponse:
-        address, asker = form.cleaned_data["email"], visitors.asker(self.request)
+        address = form.cleaned_data["email"]
+        asker = guard.asker(self.request, address)
         accounts.request_reset(address, self.request.LANGUAGE_CODE, asker)
         response = redirect("users:password_reset_sent")
         return visitors.remember_request(self.request, response, address)
@@ -75,7 +76,7 @@ class PasswordResetRenewView(ResetLink):
     accepts_expired = True
 
     def post(self, request: HttpRequest, **kwargs: str) -> HttpResponse:
-        asker = visitors.asker(request)
+        asker = guard.asker(request, self.person.email)
         accounts.request_reset(self.person.email, self.person.language, asker)
         response = redirect("users:password_reset_sent")
         return visitors.remember_request(request, response, self.person.email)
@@ -110,6 +111,6 @@ class PasswordChangeView(FormView):
 def change_forgot(request: HttpRequest) -> HttpResponse:
     """Signed in, and the current password is forgotten: the mailbox proves who it is."""
     user = cast(User, request.user)
-    accounts.request_reset(user.email, user.language, visitors.asker(request))
+    accounts.request_reset(user.email, user.language, guard.asker(request, user.email))
     response = redirect("users:password_reset_sent")
     return visitors.remember_request(request, response, user.email)
