@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.e2e.sites import GUNICORN, Site, on_linux, threads
+from tests.e2e.sites import GUNICORN, PRELOADING, Site, on_linux, threads
 from tests.e2e.visitor import SECONDS, Answer, Visitor, address_of
 from tests.servers import BlackHole, SmtpServer, wait_for
 
@@ -68,7 +68,7 @@ def test_sigterm_finishes_what_is_being_sent_and_leaves_the_rest(
     new_smtp_site: NewSite, smtp: SmtpServer
 ) -> None:
     smtp.up().accepts = 3
-    site = new_smtp_site(**PATIENT, **IN_WORKERS).start()
+    site = new_smtp_site(GUNICORN, **PATIENT, **IN_WORKERS).start()
     register_everybody(site)
     # A worker sweeps as soon as it is asked for something; so there is work for everybody.
     wait_for(lambda: Visitor(site).get("/") and smtp.receiving == SENDERS, "each sender has one")
@@ -142,7 +142,7 @@ def test_senders_live_in_the_workers_of_a_preloading_server(
     new_smtp_site: NewSite, smtp: SmtpServer
 ) -> None:
     smtp.up()
-    site = new_smtp_site((*GUNICORN, "--preload"), **IN_WORKERS).start()
+    site = new_smtp_site(PRELOADING, **IN_WORKERS).start()
     register_everybody(site)
     wait_for(lambda: everybody_has_mail(smtp), "all mail of both workers")
 

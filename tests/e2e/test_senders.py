@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.sites import Site, on_linux
+from tests.e2e.sites import GUNICORN, Site, on_linux
 from tests.e2e.visitor import Visitor, address_of
 from tests.servers import SmtpServer, wait_for
 
@@ -21,7 +21,7 @@ A_MINUTE_PASSES = "UPDATE mail_pulse SET at = datetime(at, '-60 seconds')"
 @pytest.fixture
 def site(new_smtp_site: Callable[..., Site], smtp: SmtpServer) -> Site:
     smtp.up()
-    return new_smtp_site()
+    return new_smtp_site(GUNICORN)
 
 
 def only_senders(site: Site) -> int:
