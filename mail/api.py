@@ -8,7 +8,7 @@ from mail.desk.mailbox import context as mailbox_context
 from mail.desk.operations import OVERDUE_TOO_LONG, Status, failing, oldest_overdue, status_of
 from mail.models import Budget, Mail, Priority, Pulse, State, Suppression, mailbox_of
 from mail.queue.alarms import alarms
-from mail.queue.chores import chore, chores
+from mail.queue.chores import chore, chores, delete_some
 from mail.queue.delivering import deliver, overdue
 from mail.queue.engines import named as engine_named
 from mail.queue.engines.threads import drain, stop, wake

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 from django.utils import timezone
 
+from mail import api
 from users import guard
 from users.models import Event, Tag, User
 from users.visitors import NOWHERE, Where
@@ -90,7 +91,4 @@ def in_order(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def prune(now: datetime, at_most: int) -> int:
-    old = Event.objects.filter(at__lt=now - KEPT_FOR)
-    pks = list(old.values_list("pk", flat=True)[:at_most])
-    old.filter(pk__in=pks).delete()
-    return len(pks)
+    return api.delete_some(Event.objects.filter(at__lt=now - KEPT_FOR), at_most)

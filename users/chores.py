@@ -23,10 +23,7 @@ def prune_claims(at_most: int) -> int:
 
 @api.chore
 def prune_sessions(at_most: int) -> int:
-    ended = Session.objects.filter(expire_date__lt=timezone.now())
-    keys = list(ended.values_list("pk", flat=True)[:at_most])
-    ended.filter(pk__in=keys).delete()
-    return len(keys)
+    return api.delete_some(Session.objects.filter(expire_date__lt=timezone.now()), at_most)
 
 
 @api.chore
@@ -41,9 +38,7 @@ ADDRESS_CHANGES_KEPT_FOR = activity.KEPT_FOR
 @api.chore
 def prune_address_changes(at_most: int) -> int:
     old = AddressChange.objects.filter(asked_at__lt=timezone.now() - ADDRESS_CHANGES_KEPT_FOR)
-    pks = list(old.values_list("pk", flat=True)[:at_most])
-    old.filter(pk__in=pks).delete()
-    return len(pks)
+    return api.delete_some(old, at_most)
 
 
 @api.chore

@@ -219,10 +219,7 @@ class PasswordForm(forms.Form):
 
     @sensitive_variables()
     def clean_password(self) -> str:
-        password: str = self.cleaned_data["password"]
-        if not is_password_of(self.user, password, self.request):
-            raise ValidationError(texts.PASSWORD_WRONG, code="password_wrong")
-        return password
+        return checked(self.cleaned_data["password"], self.user, self.request)
 
 
 class NewPasswordForm(forms.Form):
@@ -269,10 +266,7 @@ class ChangeForm(NewPasswordForm):
 
     @sensitive_variables()
     def clean_old_password(self) -> str:
-        password: str = self.cleaned_data["old_password"]
-        if not is_password_of(self.user, password, self.request):
-            raise ValidationError(texts.PASSWORD_WRONG, code="password_wrong")
-        return password
+        return checked(self.cleaned_data["old_password"], self.user, self.request)
 
 
 class ProofForm(forms.Form):
@@ -288,13 +282,13 @@ class ProofForm(forms.Form):
 
     @sensitive_variables()
     def clean_proof(self) -> str:
-        password: str = self.cleaned_data["proof"]
-        if not is_password_of(self.user, password, self.request):
-            raise ValidationError(texts.PASSWORD_WRONG, code="password_wrong")
-        return password
+        return checked(self.cleaned_data["proof"], self.user, self.request)
 
 
-def is_password_of(user: User, password: str, request: HttpRequest | None) -> bool:
+@sensitive_variables()
+def checked(password: str, user: User, request: HttpRequest | None) -> str:
     """Asked of whoever has a session or a link of this person: under the guard of the sign-in."""
     by = {"username": user.user_id, "password": password, "proven": True}
-    return authenticate(request, **by) == user
+    if authenticate(request, **by) != user:
+        raise ValidationError(texts.PASSWORD_WRONG, code="password_wrong")
+    return password

@@ -28,7 +28,7 @@ from mail.models import (
     Suppression,
     mailbox_of,
 )
-from mail.queue.chores import chore
+from mail.queue.chores import chore, delete_some
 from mail.queue.letters import letters
 
 OVERDUE_TOO_LONG = timedelta(minutes=5)
@@ -258,7 +258,5 @@ def prune_mail(at_most: int) -> int:
 def prune_suppressions(at_most: int) -> int:
     deleted = 0
     for ended in _expired_suppressions():
-        pks = list(ended.values_list("pk", flat=True)[: at_most - deleted])
-        ended.filter(pk__in=pks).delete()
-        deleted += len(pks)
+        deleted += delete_some(ended, at_most - deleted)
     return deleted
