@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -219,6 +220,7 @@ def small_disk(stage: Stage) -> Iterator[Path]:
     disk = stage.folder / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk], check=True)
+    shutil.copy(stage.checkout.empty_database, disk / "db.sqlite3")
     try:
         yield disk
     finally:
@@ -261,7 +263,7 @@ def sqlite_read_only(stage: Stage) -> None:
 
 @contextlib.contextmanager
 def own_postgresql(stage: Stage) -> Iterator[PostgreSQL]:
-    server = PostgreSQL()
+    server = PostgreSQL(stage.checkout)
     try:
         yield server
     finally:

@@ -75,7 +75,8 @@ def install_checkers() -> None:
 def missing_packages() -> list[str]:
     """Debian packages whose programs are missing. How a program was installed does not matter."""
     present = {
-        "chromium": shutil.which("chromium"),
+        "chromium-headless-shell": shutil.which("chromium-headless-shell")
+        or shutil.which("chromium"),
         "gettext": shutil.which("msgfmt") and shutil.which("xgettext"),
         "postgresql": shutil.which("initdb") or found("/usr/lib/postgresql", "*/bin/initdb"),
         "spamassassin": shutil.which("spamassassin"),

@@ -3,6 +3,7 @@
 With `mouse=False` all is done by the keyboard: what Tab does not reach is not there.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ expect.set_options(timeout=PATIENCE * 1000)
 
 # What a browser of this language sends, by the code that the site has for it.
 LOCALES = {"ko": "ko-KR", "en": "en-US", "zh-hant": "zh-TW"}
+# Debian's. The one that has no window draws the same with two thirds of the CPU.
+PROGRAMS = ("chromium-headless-shell", "chromium")
 CHROMIUM_ARGS = [
     "--headless",
     "--no-sandbox",
@@ -32,6 +35,10 @@ SHOWS_FOCUS = """(() => {
   const one = document.activeElement, style = getComputedStyle(one);
   return one === document.body || parseFloat(style.outlineWidth) >= 2;
 })()"""
+
+
+def program() -> str | None:
+    return next(filter(None, map(shutil.which, PROGRAMS)), None)
 
 
 class Reader:

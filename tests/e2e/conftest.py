@@ -1,5 +1,6 @@
 """The stage of the end-to-end tests: real processes, real mail services, a real browser."""
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from moto.ses.models import ses_backends
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.e2e.browser import CHROMIUM_ARGS, Reader
+from tests.e2e.browser import CHROMIUM_ARGS, PROGRAMS, Reader, program
 from tests.e2e.postgresql import Database, PostgreSQL
 from tests.e2e.ses import Ses
 from tests.e2e.sites import Checkout, Site
@@ -75,7 +76,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    return Checkout(tmp_path_factory.mktemp("checkout"))
+    """Made by the first worker that needs one; each has a copy of its own."""
+    ours = tmp_path_factory.mktemp("checkout")
+    base = tmp_path_factory.getbasetemp()
+    everybodys = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "checkout"
+    everybodys.mkdir(exist_ok=True)
+    with (everybodys / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        Checkout(everybodys)
+    shutil.copytree(everybodys, ours, dirs_exist_ok=True)
+    return Checkout(ours)
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +155,8 @@ def ses() -> Iterator[Ses]:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSQL]:
-    server = PostgreSQL()
+def postgresql(checkout: Checkout) -> Iterator[PostgreSQL]:
+    server = PostgreSQL(checkout)
     try:
         yield server
     finally:
@@ -162,10 +172,9 @@ def database(postgresql: PostgreSQL) -> Database:
 # Django then refuses the database to the unit tests that come after.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    requires("chromium", program)
+    requires(PROGRAMS[0], program())
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_ARGS)
+        browser = playwright.chromium.launch(executable_path=program(), args=CHROMIUM_ARGS)
         try:
             yield browser
         finally:

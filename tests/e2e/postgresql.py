@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from tests.e2e.sites import children_of
+from tests.e2e.sites import PRODUCTION, Checkout, children_of, environment, run
 from tests.elsewhere import requires
 from tests.servers import PATIENCE, free_port, wait_for
 
@@ -21,9 +22,9 @@ HASTE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 class PostgreSQL:
-    """A cluster, in which each test has a database of its own."""
+    """A cluster, in which each test has a database of its own: empty, or migrated for a site."""
 
-    def __init__(self) -> None:
+    def __init__(self, checkout: Checkout | None = None) -> None:
         programs = server_programs()
         requires("postgresql", programs)
         assert programs
@@ -32,12 +33,15 @@ class PostgreSQL:
         if os.geteuid() == 0:
             person = {"user": "postgres", "group": "postgres", "extra_groups": []}
         self.numbers = itertools.count()
+        self.template = "template1"
         self.server: subprocess.Popen[bytes] | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="cs_web-postgresql-"))
         try:
             if person:
                 shutil.chown(self.folder, "postgres", "postgres")
             self._start(programs, person)
+            if checkout:
+                self._migrate(checkout)
         except BaseException:
             self.remove()
             raise
@@ -74,10 +78,21 @@ class PostgreSQL:
             return False
         return True
 
+    def _migrate(self, checkout: Checkout) -> None:
+        migrated = self.new_database()
+        env = environment(
+            **PRODUCTION,
+            SECRET_KEY=secrets.token_urlsafe(50),
+            EMAIL_SERVICE="console",
+            DATABASE_URL=migrated.url,
+        )
+        run("manage.py", "migrate", cwd=checkout.path, env=env)
+        self.template = migrated.url.rpartition("/")[2]
+
     def new_database(self) -> "Database":
         name = f"cs_web_{next(self.numbers)}"
         with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {self.template}")
         return Database(f"{self.url}/{name}")
 
     def freeze(self) -> None:

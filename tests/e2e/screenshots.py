@@ -28,7 +28,7 @@ from playwright.sync_api import Page as Window  # noqa: E402
 
 from mail.queue.letters import samples  # noqa: E402
 from tests.conftest import PASSWORD  # noqa: E402
-from tests.e2e.browser import CHROMIUM_ARGS  # noqa: E402
+from tests.e2e.browser import CHROMIUM_ARGS, program  # noqa: E402
 from tests.e2e.exhibition import STILL, Exhibition  # noqa: E402
 from tests.elsewhere import ROOT  # noqa: E402
 from tests.gallery import LANGUAGES, OF_STAFF, OF_VISITORS, Page, pages, stage  # noqa: E402
@@ -52,8 +52,7 @@ def main(parts: list[str]) -> None:
     chosen = [page for page in shown if not page.is_part and is_wanted(page.name, parts)]
     shutil.rmtree(FOLDER, ignore_errors=True)
     with Exhibition(shown) as exhibition, sync_playwright() as playwright:
-        program = shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_ARGS)
+        browser = playwright.chromium.launch(executable_path=program(), args=CHROMIUM_ARGS)
         window = new_window(browser, exhibition)
         for page in chosen:
             window.set_viewport_size({"width": 1280, "height": TALL})

@@ -79,9 +79,14 @@ class Checkout:
     NOT_THE_SITE = (".*", "__pycache__", "var", "secrets.json", "tests", "bench", "docs")
 
     def __init__(self, folder: Path) -> None:
+        """`folder` has one, or gets one."""
         self.path = folder / "site"
-        shutil.copytree(ROOT, self.path, ignore=shutil.ignore_patterns(*self.NOT_THE_SITE))
         self.empty_database = folder / "empty.sqlite3"
+        if not self.path.exists():
+            self._make()
+
+    def _make(self) -> None:
+        shutil.copytree(ROOT, self.path, ignore=shutil.ignore_patterns(*self.NOT_THE_SITE))
         env = environment(
             SECRET_KEY=secrets.token_urlsafe(50),
             EMAIL_SERVICE="console",
@@ -129,9 +134,7 @@ class Site:
                 **settings,
             }
         )
-        if "DATABASE_URL" in settings:
-            run("manage.py", "migrate", cwd=checkout.path, env=self.env)
-        else:
+        if "DATABASE_URL" not in settings:
             shutil.copy(checkout.empty_database, self.database)
 
     def start(self) -> "Site":

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.brokers import Redis
 from tests.e2e.postgresql import Database, PostgreSQL
-from tests.e2e.sites import Site
+from tests.e2e.sites import Checkout, Site
 from tests.e2e.visitor import Visitor, address_of
 from tests.servers import DeafProxy, SmtpServer, wait_for
 
@@ -56,9 +56,9 @@ def test_a_locked_database_is_a_page_and_a_message(
 
 
 @pytest.fixture
-def own_postgresql() -> Iterator[PostgreSQL]:
+def own_postgresql(checkout: Checkout) -> Iterator[PostgreSQL]:
     """One that may be frozen: others ask the session's."""
-    server = PostgreSQL()
+    server = PostgreSQL(checkout)
     try:
         yield server
     finally:

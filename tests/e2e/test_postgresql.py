@@ -42,7 +42,6 @@ def test_the_journey_on_postgresql(
 def test_two_at_once_never_end_in_an_error_of_the_database(database: Database) -> None:
     """Deadlocks and broken keys: SQLite, where writers queue up, cannot show them."""
     env = environment(DATABASE_URL=database.url, DJANGO_SETTINGS_MODULE="tests.settings")
-    run("manage.py", "migrate", "-v0", cwd=ROOT, env=env)
     out = json.loads(run("-m", "tests.e2e.races", cwd=ROOT, env=env).splitlines()[-1])
     assert out == {
         "twins": {"LinkSpent+ok": 25},
