@@ -14,7 +14,7 @@ UNIT_TESTS_WITHIN = 1800  # seconds; then they hang
 
 
 def test_the_unit_tests_pass_on_postgresql(database: Database) -> None:
-    env = environment(DATABASE_URL=database.url, CRAWLER_REQUESTS=1000, MACHINE_EXAMPLES=4)
+    env = environment(DATABASE_URL=database.url, MACHINE_EXAMPLES=2)
     print(run(*UNIT_TESTS, cwd=ROOT, env=env, within=UNIT_TESTS_WITHIN))
 
 

@@ -1,16 +1,20 @@
 """A plugin of pytest (`-p tests.e2e.with_database`): only the tests that ask the database.
 
 Another database changes nothing for the others, so they would say the same once more. Nor for most
-of the values that one test is run with: of these one is taken, another each time.
+of the values that one test is run with: of these one is taken, another each time. And the crawler
+comes by a socket to a site on PostgreSQL (test_rubbish.py).
 """
 
 import pytest
 
 FIXTURES = {"db", "transactional_db"}
-EVERY_CASE = {"test_bad_input.py", "test_states.py", "test_take_back.py"}
+EVERY_CASE = {"test_bad_input.py", "test_states.py"}
+NOT_AGAIN = {"test_crawler.py", "test_hashing.py"}
 
 
 def asks(item: pytest.Item) -> bool:
+    if item.path.name in NOT_AGAIN:
+        return False
     fixtures = FIXTURES & set(getattr(item, "fixturenames", ()))
     return bool(fixtures or item.get_closest_marker("django_db"))
 
