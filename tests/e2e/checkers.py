@@ -10,7 +10,8 @@ from tests.elsewhere import ROOT, requires
 from tests.servers import PATIENCE
 
 NPM = ROOT / ".venv" / "npm" / "node_modules"
-CLIENTS = ["gmail.*", "outlook.*", "apple-mail.*", "samsung-email.*", "yahoo.*"]
+CLIENTS = ["gmail.*", "outlook.*", "apple-mail.*", "samsung-email.*", "yahoo.*", "aol.*"]
+CLIENTS += ["thunderbird.*", "fastmail.*", "mail-ru.*", "laposte.*"]
 
 # One process for all letters: what each of these programs does not support, by name.
 LOOK_AT_LETTERS = """

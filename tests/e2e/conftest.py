@@ -196,10 +196,3 @@ def new_reader(chromium: Browser) -> Iterator[Callable[..., Reader]]:
         for reader in readers:
             reader.context.close()
     assert [problem for reader in readers for problem in reader.problems] == []
-
-
-@pytest.fixture
-def pictures() -> Path | None:
-    """Where to put screenshots, if somebody wants to look at the pages: E2E_PICTURES=folder."""
-    folder = os.environ.get("E2E_PICTURES")
-    return Path(folder) if folder else None

@@ -30,6 +30,7 @@ from mail.queue.letters import samples  # noqa: E402
 from tests.conftest import PASSWORD  # noqa: E402
 from tests.e2e.browser import CHROMIUM_ARGS, program  # noqa: E402
 from tests.e2e.exhibition import STILL, Exhibition  # noqa: E402
+from tests.e2e.test_letters import without_style  # noqa: E402
 from tests.elsewhere import ROOT  # noqa: E402
 from tests.gallery import LANGUAGES, OF_STAFF, OF_VISITORS, Page, pages, stage  # noqa: E402
 from tests.test_letter_score import EACH  # noqa: E402
@@ -61,8 +62,9 @@ def main(parts: list[str]) -> None:
         for where, source in sources.items():
             if is_wanted(where, parts):
                 window.goto("about:blank")  # a page of ours would forbid its styles
-                window.set_content(source)
-                photograph(window, where, OF_LETTERS)
+                for name, shown in {where: source, f"{where}-bare": without_style(source)}.items():
+                    window.set_content(shown)
+                    photograph(window, name, OF_LETTERS)
         if is_wanted("readme", parts):
             korean = [page for page in shown if page.language == "ko"]
             for_readme(browser, korean, sources["ko/letter-register"])

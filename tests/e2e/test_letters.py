@@ -2,7 +2,6 @@
 
 import re
 from itertools import product
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -43,7 +42,7 @@ def without_style(source: str) -> str:
 
 @pytest.mark.parametrize("accent", ["#0b5768", "#6a1b9a"])
 def test_a_letter_fits_and_reads_well_whatever_shows_it(
-    chromium: Browser, settings: Any, pictures: Path | None, accent: str
+    chromium: Browser, settings: Any, accent: str
 ) -> None:
     settings.SITE_URL, settings.ACCENT_COLOR = "https://cs.example.ac.kr", accent
     page = chromium.new_page()
@@ -60,11 +59,24 @@ def test_a_letter_fits_and_reads_well_whatever_shows_it(
                 which = f"letter-{language}-{name}-{width}-{scheme}{'' if styled else '-bare'}"
                 if page.evaluate("document.documentElement.scrollWidth") > width:
                     too_wide.append(which)
-                if pictures:
-                    page.screenshot(path=pictures / f"{which}.png", full_page=True)
             texts = page.evaluate(CONTRASTS)
             assert len(texts) > 5, which
             too_faint += [(which, *text) for text in texts if text[1] < 4.5]
     finally:
         page.close()
     assert (too_wide, too_faint, asked) == ([], [], [])
+
+
+def test_a_screen_reader_finds_no_table_in_a_letter(chromium: Browser) -> None:
+    """Without `role`, which not every program keeps: a single row is taken for mere layout."""
+    page = chromium.new_page()
+    try:
+        reader = page.context.new_cdp_session(page)
+        for name in {name for name, _ in EACH}:
+            page.set_content(str(samples[name]("ko").alternatives[0][0]))
+            tree = reader.send("Accessibility.getFullAXTree")["nodes"]
+            roles = {node["role"]["value"] for node in tree if "role" in node}
+            assert "LayoutTable" in roles, name
+            assert not roles & {"table", "row", "cell"}, name
+    finally:
+        page.close()
