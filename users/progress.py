@@ -47,6 +47,11 @@ class Progress:
         return self.step in OPEN
 
     @property
+    def is_waiting(self) -> bool:
+        """The message has not left yet."""
+        return self.step in ("waiting", "turn", "later", "held")
+
+    @property
     def is_final(self) -> bool:
         """Nothing but an action of the visitor's changes it."""
         return self.step in ("refused", "failed", *CLOSED)

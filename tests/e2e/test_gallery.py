@@ -11,22 +11,29 @@ import json
 import re
 from collections.abc import Iterator
 from gzip import compress
+from html import unescape
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.staticfiles import finders
+from django.utils import timezone
 from playwright.sync_api import Browser, Route
 from playwright.sync_api import Page as Window
 
+from mail.causes import Cause
+from mail.models import Mail, State
 from mail.queue.letters import samples
 from tests import gallery
 from tests.e2e import checkers
 from tests.e2e.exhibition import STILL, Exhibition
 from tests.e2e.test_letters import without_style
 from tests.elsewhere import ROOT
-from tests.gallery import OF_STAFF, OF_VISITORS, Page, stage
+from tests.gallery import OF_STAFF, OF_VISITORS, Page, Pages, Stage, stage
 from tests.test_letter_score import EACH
+from users import accounts
+from users.models import User
 
 LOOKED_AT = ("ko", "en")
 NARROWEST, PHONE, DESK = 320, 360, 1280  # pixels
@@ -74,6 +81,35 @@ def _beside_playwright() -> Iterator[None]:
         yield
 
 
+STATUS = "/users/register/status/"
+
+
+def every_state(on: Stage) -> Pages:
+    """The page of a message that waits, and what it is told of every other state."""
+    browser, mail, people = on.register(), Mail.objects.all(), User.objects.all()
+    yield "change-waiting", browser.get(gallery.STATUS)
+    on.after(gallery.SOON)
+    now = timezone.now()
+    for name, state, cause, due in [
+        ("turn", State.PENDING, Cause.TURN, now),
+        ("later", State.PENDING, Cause.DISCONNECTED, now + gallery.MINUTE),
+        ("later_with_date", State.PENDING, Cause.DISCONNECTED, now + gallery.DAYS),
+        ("held", State.PENDING, Cause.BUDGET, now),
+        ("sent", State.SENT, "", now),
+        ("failed", State.FAILED, Cause.RECIPIENT, now),
+        ("refused", State.REFUSED, Cause.NO_MAILBOX, now),
+    ]:
+        mail.update(state=state, cause=cause, due=due, attempts=1, sent_at=now)
+        yield f"change-{name}", browser.get(STATUS)
+    on.after(gallery.DAYS)
+    yield "change-expired", browser.get(STATUS)
+    on.after(-gallery.DAYS)
+    accounts.activate(people.get())
+    yield "change-confirmed", browser.get(STATUS)
+    people.all().delete()
+    yield "change-ended", browser.get(STATUS)
+
+
 SCRIPTED = {
     "register",
     "login",
@@ -97,6 +133,8 @@ def pages(django_db_setup: None, django_db_blocker: Any, seen: set[str]) -> list
             for language in LOOKED_AT
             for page in gallery.pages(stage(language, long=True), OF_VISITORS, seen)
         ] + gallery.pages(stage("en"), OF_STAFF, seen)
+        for language in gallery.LANGUAGES:
+            found += gallery.pages(stage(language), [every_state])
     return found
 
 
@@ -116,7 +154,8 @@ def window(exhibition: Exhibition, chromium: Browser) -> Iterator[Window]:
 
 
 def of_visitors(pages: list[Page], *languages: str) -> list[Page]:
-    own = [page for page in pages if not page.is_part and not page.name.startswith("admin-")]
+    others = ("admin-", "change-")
+    own = [page for page in pages if not page.is_part and not page.name.startswith(others)]
     return [page for page in own if page.language in languages]
 
 
@@ -170,6 +209,52 @@ def test_nothing_moves_when_the_script_comes_late(
             window.wait_for_load_state()
             if found := window.evaluate(MOVED):
                 moved[page.name] = found
+    assert moved == {}
+
+
+# What changes in a page, and what a reader sees in the second frame after that.
+EXPECT = """() => { window.changed = new Promise((done) => {
+  const place = document.getElementById("mail-status");
+  new MutationObserver(done).observe(place, { childList: true });
+}); }"""
+ASK = """() => { document.dispatchEvent(new Event("visibilitychange")); return changed; }"""
+# How far each of these is from the top, if it is there.
+PARTS = ("h1", "ol.line", "#help", "footer")
+TOPS = """(parts) => Object.fromEntries(parts.map((one) => [one, document.querySelector(one)])
+  .flatMap(([one, found]) => found ? [[one, found.getBoundingClientRect().top + scrollY]] : []))"""
+ON_THE_WAY = ["waiting", "turn", "later", "later_with_date", "held", "sent", "confirmed"]
+ENDS = [["waiting", "failed"], ["waiting", "refused"], ["waiting", "ended"], ["sent", "expired"]]
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_nothing_moves_when_the_state_of_the_mail_changes(
+    pages: list[Page], window: Window, width: int
+) -> None:
+    """Before one's eyes: neither what is below it, nor what one may be about to press."""
+    answer = ""
+    window.route(f"**{STATUS}", lambda route: route.fulfill(body=answer))
+    window.add_init_script(WATCHED)
+    resize(window, width)
+    moved = {}
+    for language, (first, *rest) in product(gallery.LANGUAGES, [ON_THE_WAY, *ENDS]):
+        states = {one.name: one for one in pages if one.language == language}
+        answer = states[f"change-{first}"].html
+        window.goto(states["change-waiting"].path)
+        if first != "waiting":
+            window.evaluate(EXPECT)
+            window.evaluate(ASK)
+        before = window.evaluate(TOPS, PARTS)
+        for name in rest:
+            window.evaluate(EXPECT)
+            answer = states[f"change-{name}"].html
+            window.evaluate(ASK)
+            found = window.evaluate(MOVED)
+            assert window.inner_text("h1") in unescape(answer)
+            after = window.evaluate(TOPS, PARTS)
+            if name == "refused":  # the field for another address is above the help
+                del after["#help"]
+            if found := found + [one for one, top in after.items() if before[one] != top]:
+                moved[f"{language}, {first} to {name}"] = found
     assert moved == {}
 
 
