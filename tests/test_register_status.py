@@ -62,7 +62,7 @@ def shown(browser: Client) -> str:
     assert status.strip() in page
     [heading] = re.findall(r"<h1[^>]*>(.*?)</h1>", page)
     assert f"<title>{heading} ·" in page, "the title says the same"
-    return status
+    return status.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_being_sent_then_handed_over_with_the_time_it_was_asked_for(

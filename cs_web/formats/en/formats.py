@@ -1,2 +1,2 @@
-TIME_FORMAT = "g:i A T"
-DATETIME_FORMAT = "j F Y, g:i A T"
+TIME_FORMAT = "g:i\xa0A\xa0T"
+DATETIME_FORMAT = "j F Y, g:i\xa0A\xa0T"

@@ -1,2 +1,2 @@
-TIME_FORMAT = "A g:i T"
-DATETIME_FORMAT = "Y년 n월 j일 A g:i T"
+TIME_FORMAT = "A\xa0g:i\xa0T"
+DATETIME_FORMAT = "Y년 n월 j일 A\xa0g:i\xa0T"

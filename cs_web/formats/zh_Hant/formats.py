@@ -1,2 +1,2 @@
-TIME_FORMAT = "H:i T"
-DATETIME_FORMAT = "Y年n月j日 H:i T"
+TIME_FORMAT = "H:i\xa0T"
+DATETIME_FORMAT = "Y年n月j日 H:i\xa0T"
