@@ -90,7 +90,17 @@ def photograph(window: Window, where: str, widths: tuple[int, ...]) -> None:
         if len(window.frames) > 1:
             height = TALL
         window.set_viewport_size({"width": width, "height": height})
-        window.screenshot(path=FOLDER / f"{where}-{width}-{scheme}.png", full_page=True)
+        file = FOLDER / f"{where}-{width}-{scheme}.png"
+        window.screenshot(path=file, full_page=True)
+        if len(window.frames) > 1:
+            until_painted(window, file)
+
+
+def until_painted(window: Window, file: Path) -> None:
+    """A frame is painted by a process of its own, which tells nobody when it is done."""
+    pictures = [b"", file.read_bytes()]
+    while pictures[-1] != pictures[-2]:
+        pictures.append(window.screenshot(path=file, full_page=True))
 
 
 # To leaf through
