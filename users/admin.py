@@ -73,8 +73,8 @@ class UserForm(forms.ModelForm):
         outside=True,
         required=False,
         help_text=_(
-            "A link goes there, which needs the person's password; the present address hears of "
-            "the change, and can undo it for seven days."
+            "A link goes there, which needs the person's password; the current address is notified "
+            "of the change, and can undo it for seven days."
         ),
     )
 
