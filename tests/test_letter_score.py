@@ -142,19 +142,30 @@ def test_the_head_has_the_sites_mark_and_name_in_the_readers_language(settings: 
         assert cells == [settings.SITE_NAME[language][0], settings.SITE_NAME[language]]
 
 
+def left_open(source: str) -> list[str]:
+    """What has no end, or another one's; as Word reads it, which forgives less than a browser."""
+    inside: list[str] = []
+    for end, name in re.findall(r"<(/?)([a-z][\w:]*)", source):
+        if not end:
+            inside += [] if name in ("meta", "br") else [name]
+        elif inside and inside[-1] == name:
+            inside.pop()
+        else:
+            inside.append(f"/{name}")
+    return inside
+
+
 def test_outlook_has_tables_and_a_button_of_its_own() -> None:
     """The engine of Word knows no max-width, padding only in cells, and inherits no font."""
     for which in EACH:
         source = part(received(*which), "html")
-        style, opening, *rows, closing = re.findall(FOR_WORD, source, re.S)
+        style, opening, *rows, _closing = re.findall(FOR_WORD, source, re.S)
         assert re.search(r"\.m-card-cell \{ padding: \d+px", style), which
         assert re.search(r"\.m-button-cell \{ padding: \d+px", style), which
         assert re.search(r"\btd, p, a, span, div \{ font-family:", style), which
         assert 'width="600"' in opening, which
         assert ["m-card-cell" in one for one in rows] == [True, False], which
-        for kind in ("table", "tr", "td"):
-            tables = "".join((opening, *rows, closing))
-            assert tables.count(f"<{kind}") == tables.count(f"</{kind}>"), which
+        assert left_open(re.sub(r"<!--\[if mso\]>|<!\[endif\]-->", "", source)) == [], which
         for button in re.findall(r"<a [^>]*padding:", source):
             cell = f'm-button-cell" style="background-color:#0b5768;">{button}'
             assert cell in source, which
