@@ -62,8 +62,8 @@ def main(parts: list[str]) -> None:
         for where, source in sources.items():
             if is_wanted(where, parts):
                 window.goto("about:blank")  # a page of ours would forbid its styles
-                for name, shown in {where: source, f"{where}-bare": without_style(source)}.items():
-                    window.set_content(shown)
+                for name, letter in {where: source, f"{where}-bare": without_style(source)}.items():
+                    window.set_content(letter)
                     photograph(window, name, OF_LETTERS)
         if is_wanted("readme", parts):
             korean = [page for page in shown if page.language == "ko"]
