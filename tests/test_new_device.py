@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth import authenticate
 from django.test import Client
 from django.utils import timezone
 
@@ -21,7 +22,7 @@ from tests.conftest import (
 )
 from tests.test_account import CHROME
 from tests.test_account import tags as tags_of
-from users import letters
+from users import guard, letters
 from users.models import Tag, User
 
 SUBJECT = "alice, a new device signed in to your account"
@@ -109,6 +110,28 @@ def test_a_browser_in_which_another_person_signed_in_is_new(known: Client, cast:
     browser.post("/users/logout/")
     sign_in(browser, "alice")
     assert [letter.to for letter in deliver_all()] == [["alice@example.com"]]
+
+
+def test_a_browser_is_known_to_a_person_and_not_to_an_address(known: Client, cast: Any) -> None:
+    """Which may have gone to somebody else."""
+    User.objects.filter(user_id="alice").update(email="alice@new.example.com")
+    mallory = cast("mallory", email="alice@example.com")
+    sign_in(known, "alice@new.example.com")
+    known.post("/users/logout/")
+    assert not deliver_all()
+    User.objects.filter(pk=mallory.pk).update(last_login=timezone.now())
+    sign_in(known, "alice@example.com")
+    assert [letter.subject for letter in deliver_all()] == [SUBJECT.replace("alice", "mallory")]
+
+
+def test_a_browser_that_was_forgotten_is_new_again(known: Client, alice: User) -> None:
+    """And that counts at once, for a request that is used again, too."""
+    request = known.get("/").wsgi_request
+    for is_known in (True, False):
+        person = authenticate(request, username="alice", password=PASSWORD)
+        assert isinstance(person, User)
+        assert guard.is_known(request, person) is is_known
+        guard.forget_devices(alice)
 
 
 def test_whoever_has_reset_their_password_there_is_no_news(known: Client, alice: User) -> None:

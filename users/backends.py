@@ -1,10 +1,11 @@
 """Authentication: whatever was typed and whoever has it, as many hashes for everybody."""
 
-from itertools import chain, zip_longest
+from itertools import chain
 from typing import Any
 
 from django.contrib.auth import hashers
 from django.contrib.auth.backends import ModelBackend
+from django.db.models import Q
 from django.http import HttpRequest
 
 from users import guard, identity, passwords, visitors
@@ -42,6 +43,8 @@ class UserIdOrAddressBackend(ModelBackend):
             right = _check(people, password, tries)
             user = next((one for one in right if self.user_can_authenticate(one)), None)
             guess.right = user is not None
+            if user:
+                user.is_known_here = guess.is_known(user)
         return user
 
     def user_can_authenticate(self, user: Any) -> bool:
@@ -57,14 +60,16 @@ def find(typed: str, request: HttpRequest | None = None) -> tuple[list[User], in
     if "@" not in typed:
         return list(User.objects.named(identity.find_user_id(typed))[:1]), 1
     here = User.objects.at_address(identity.find_address(typed))
-    claims = here.waiting()
-    own = visitors.claim_of(request, include_expired=True) if request else None
-    owner = here.filter(activated_at__isnull=False)[:1]
-    ours = claims.filter(pk=own.pk) if own else claims.none()
-    oldest, newest = claims.order_by("created_at")[:2], claims.order_by("-created_at")[:2]
-    others = chain.from_iterable(zip_longest(newest, oldest))
-    people = dict.fromkeys(person for person in [*owner, *ours, *others] if person)
-    return list(people)[:TRIED_AT_AN_ADDRESS], TRIED_AT_AN_ADDRESS
+    own = request.session.get(visitors.CLAIM) if request else None
+    oldest, newest = (here.waiting().order_by(age)[:2] for age in ("created_at", "-created_at"))
+    chosen = Q(activated_at__isnull=False) | Q(pk__in=[own] if own else [])
+    chosen |= Q(pk__in=oldest.values("pk")) | Q(pk__in=newest.values("pk"))
+    found = here.filter(chosen).order_by("created_at")
+    owner = [person for person in found if not person.is_waiting]
+    claims = [person for person in found if person.is_waiting]
+    ours = [claim for claim in claims if str(claim.pk) == own]
+    others = chain.from_iterable(zip(reversed(claims), claims, strict=True))
+    return list(dict.fromkeys([*owner, *ours, *others]))[:TRIED_AT_AN_ADDRESS], TRIED_AT_AN_ADDRESS
 
 
 def _check(people: list[User], password: str, tries: int) -> list[User]:

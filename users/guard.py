@@ -66,6 +66,13 @@ def names_of(user: User) -> list[str]:
 class Guess:
     right = False
 
+    def __init__(self, known: set[str]) -> None:
+        self.known = known  # `names_known` of its browser
+
+    def is_known(self, user: User) -> bool:
+        """Whether they have signed in with this browser before."""
+        return hashed(user.user_id.lower()) in self.known
+
 
 @contextmanager
 def guess(request: HttpRequest | None, typed: str, *, proven: bool) -> Iterator[Guess]:
@@ -76,10 +83,10 @@ def guess(request: HttpRequest | None, typed: str, *, proven: bool) -> Iterator[
     """
     name = plain(typed)
     networks = visitors.networks(request) if request else []
-    limits = _limits(request, hashed(name), networks, proven)
+    # A flood of refusals writes nothing.
+    limits, known = _ask(request, hashed(name), networks, proven)
     patience = hashing.PATIENCE_OF_THE_PROVEN if proven else hashing.PATIENCE
-    this = Guess()
-    _check(limits)  # a flood of refusals writes nothing
+    this = Guess(known)
     with hashing.room(patience):
         _count(limits)
         yield this
@@ -89,20 +96,26 @@ def guess(request: HttpRequest | None, typed: str, *, proven: bool) -> Iterator[
         _record(name, networks[0] if networks else "unknown")
 
 
-def known_device(request: HttpRequest | None, name: str) -> str | None:
-    """The id of a browser in which the person with this name has signed in, unless it has been
-    forgotten since."""
-    found = visitors.device_of(request, name) if request else None
-    if found is None:
-        return None
-    device, at = found
-    forgotten = Tally.objects.filter(key=f"devices {name}", free_at__gte=at)
-    return None if forgotten.exists() else device
+def names_known(request: HttpRequest) -> set[str]:
+    """Who has signed in with this browser (`hashed`), unless it has been forgotten since."""
+    _, names = visitors.device_of(request)
+    return _remembered(names, Tally.objects.in_bulk([_forgotten(name) for name in names]))
+
+
+def _remembered(names: dict[str, datetime], tallies: dict[str, Tally]) -> set[str]:
+    """Of those who signed in at these times."""
+    forgotten = {name: tallies.get(_forgotten(name)) for name in names}
+    return {name for name, row in forgotten.items() if row is None or row.free_at < names[name]}
+
+
+def _forgotten(name: str) -> str:
+    """The key of when the browsers of this person were."""
+    return f"devices {name}"
 
 
 def asker(request: HttpRequest, address: str) -> str:
     """`visitors.asker`; but nobody's, where the owner of this address has signed in before."""
-    known = known_device(request, hashed(plain(address)))
+    known = hashed(plain(address)) in names_known(request)
     return "" if known else visitors.asker(request)
 
 
@@ -112,21 +125,25 @@ def forget_devices(user: User) -> None:
     ends_at = now + timedelta(seconds=visitors.DEVICE_MAX_AGE)  # until the last cookie has ended
     for name in names_of(user):
         Tally.objects.update_or_create(
-            key=f"devices {name}", defaults={"free_at": now, "ends_at": ends_at}
+            key=_forgotten(name), defaults={"free_at": now, "ends_at": ends_at}
         )
 
 
-def _limits(
+def _ask(
     request: HttpRequest | None, name: str, networks: list[str], proven: bool
-) -> dict[str, int]:
-    """What a guess counts against, and how many may be wrong in an hour."""
-    if proven:
-        return {f"proven {name}": PER_PROVEN}
-    if device := known_device(request, name):
-        return {f"device {device} {name}": PER_DEVICE}
+) -> tuple[dict[str, int], set[str]]:
+    """What a guess counts against, and how many may be wrong in an hour; and whom this browser
+    knows. By one statement, whoever it is. Raises TooMany."""
+    device, names = visitors.device_of(request) if request and not proven else ("", {})
+    own = {f"proven {name}": PER_PROVEN} if proven else {f"device {device} {name}": PER_DEVICE}
     each = settings.SIGN_INS_PER_NETWORK_LIMIT
     by_network = {f"network {network}": each * 2**n for n, network in enumerate(networks)}
-    return {f"name {name}": PER_NAME} | by_network
+    anybodys = {f"name {name}": PER_NAME} | by_network
+    tallies = Tally.objects.in_bulk([*own, *anybodys, *map(_forgotten, names)])
+    known = _remembered(names, tallies)
+    limits = own if proven or name in known else anybodys
+    _check(limits, tallies)
+    return limits, known
 
 
 # Of a hundred guesses at once each gets a count of its own: one statement counts, unless a row says
@@ -163,13 +180,14 @@ def _count(limits: dict[str, int]) -> None:
     counted = _write(COUNT, limits, 1, now, values, waits=waits)
     if len(counted) < len(limits):  # others were faster
         _give_back([key for (key,) in counted])
-        _check(limits)
+        _check(limits, Tally.objects.in_bulk(list(limits)))
         raise TooMany(1)
 
 
-def _check(limits: dict[str, int]) -> None:
+def _check(limits: dict[str, int], tallies: dict[str, Tally]) -> None:
     now = timezone.now()
-    waiting = [one for one in Tally.objects.filter(key__in=limits) if one.ends_at > now]
+    counted = [tallies[key] for key in limits if key in tallies]
+    waiting = [tally for tally in counted if tally.ends_at > now]
     wait = max((tally.free_at - now for tally in waiting), default=timedelta(0))
     if wait > timedelta(0):
         raise TooMany(math.ceil(wait.total_seconds()))
@@ -238,10 +256,11 @@ def failures_of(user: User) -> Any:
 
 
 def is_known(request: HttpRequest, user: User) -> bool:
-    """Whether they have signed in with this browser before, or it has registered them."""
+    """Whether they, who have just given their password here, have signed in with this browser
+    before, or it has registered them."""
     form = visitors.form_key(request)
     has_registered = bool(form) and constant_time_compare(user.made_by, form)
-    return has_registered or bool(known_device(request, hashed(user.user_id.lower())))
+    return has_registered or user.is_known_here
 
 
 def welcome_back(request: HttpRequest, response: HttpResponse, user: User) -> None:

@@ -171,6 +171,8 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     # Of a past self (`AddressChange.past_self`): when the account went to another address.
     left_at: datetime | None = None
+    # Of whoever has just given their password: whether they have signed in here before.
+    is_known_here = False
 
     objects = UserManager.from_queryset(UserQuerySet)()
 

@@ -178,14 +178,12 @@ DEVICE_MAX_AGE = 365 * 24 * 60 * 60  # seconds
 DEVICE_NAMES = 8  # of four people: of each, the ID and the address
 
 
-def device_of(request: HttpRequest, name: str) -> tuple[str, datetime] | None:
-    """The id of this browser, if the person with this name (`guard.hashed`) has signed in here, and
+def device_of(request: HttpRequest) -> tuple[str, dict[str, datetime]]:
+    """The id of this browser; the names of people (`guard.hashed`) who have signed in here, and
     when they last did. In a cookie of an older revision a name has no time."""
-    device, *names = _device(request)
-    for one, _, at in (entry.partition(" ") for entry in names):
-        if one == name:
-            return device, datetime.fromtimestamp(int(at or 0), UTC)
-    return None
+    device, *entries = _device(request)
+    parts = [entry.partition(" ") for entry in entries]
+    return device, {name: datetime.fromtimestamp(int(at or 0), UTC) for name, _, at in parts}
 
 
 def remember_device(request: HttpRequest, response: HttpResponse, names: list[str]) -> None:
