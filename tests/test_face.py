@@ -1,15 +1,20 @@
 """The face of the site: what an operator sets, and what is asked for by fixed names."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from django.template import engines
 from django.test import Client
+from django.test.utils import override_script_prefix
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
+from django.utils.formats import date_format
 
 from users.progress import Progress
+from users.templatetags.site import moment, path
 
 NOON = datetime.fromisoformat("2026-11-20T09:40:00Z")  # 18:40 in Seoul
 
@@ -98,6 +103,28 @@ def test_a_time_is_written_as_its_reader_does_and_with_its_zone_in_one_line(
         assert Progress("sent", NOON).time == unbroken
         clock(NOON.replace(day=21))
         assert Progress("sent", NOON).time == another_day.replace(today, unbroken)
+
+
+@pytest.mark.parametrize("language", ["ko", "en", "zh-hant"])
+def test_a_time_in_a_list_is_written_as_elsewhere(language: str) -> None:
+    with translation.override(language):
+        for hours in range(0, 24 * 400, 37):
+            at = NOON + timedelta(hours=hours)
+            assert moment(timezone.localtime(at)) == date_format(
+                timezone.localtime(at), "DATETIME_FORMAT"
+            )
+        template = engines["django"].from_string("{% load site %}{{ at|moment }}")
+        assert template.render({"at": NOON}).endswith("KST"), "in the time of the site"
+
+
+def test_the_address_of_a_page_is_that_of_now(settings: Any) -> None:
+    """Not of the first time that it was asked for."""
+    assert path("users:login") == reverse("users:login") == "/users/login/"
+    with override_script_prefix("/site/"):
+        assert path("users:login") == "/site/users/login/"
+    settings.ROOT_URLCONF = "mail.urls"
+    with pytest.raises(NoReverseMatch):
+        path("users:login")
 
 
 def test_the_language_switch_keeps_the_page(browser: Client) -> None:

@@ -1,6 +1,11 @@
 """Messages after an action, and errors of forms. The texts of pages are in the templates."""
 
+from django.conf import settings
+from django.utils.translation import get_language_info
 from django.utils.translation import gettext_lazy as _
+
+# Each by its own name.
+LANGUAGES = {code: get_language_info(code)["name_local"] for code, _name in settings.LANGUAGES}
 
 CANCELLED = _(
     "Your registration was cancelled. For 30 days we keep only that we wrote to this address."
