@@ -9,7 +9,7 @@ somebody has it or not, so a refusal says nothing about who exists.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import chain
 from typing import Any
 
@@ -21,7 +21,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from mail import api
 from users import hashing, identity, visitors
-from users.models import FailedSignIn, Tally, User
+from users.models import FailedSignIn, Tally, User, stored
 
 # Wrong passwords in an hour. The first half is free; then each has to wait twice as long as the
 # one before; then none is looked at until the hour is over.
@@ -175,8 +175,8 @@ def _count(limits: dict[str, int]) -> None:
         values += [key, limit - 1]
         for times in range(half + len(WAITS) - 1, half - 1, -1):
             waits += ' WHEN users_tally."key" = %s AND users_tally.times >= %s THEN %s'
-            values += [key, times, _stored(now + timedelta(seconds=WAITS[times - half]))]
-    values.append(_stored(now))
+            values += [key, times, stored(now + timedelta(seconds=WAITS[times - half]))]
+    values.append(stored(now))
     counted = _write(COUNT, limits, 1, now, values, waits=waits)
     if len(counted) < len(limits):  # others were faster
         _give_back([key for (key,) in counted])
@@ -203,18 +203,14 @@ def _write(
 ) -> list[Any]:
     """The rows that it returns. Values: those of new rows, and then `more`."""
     ordered = sorted(keys)
-    free = _stored(now - FREE_SINCE)
-    new = [(key, times, _stored(now + WINDOW), free) for key in ordered]
+    free = stored(now - FREE_SINCE)
+    new = [(key, times, stored(now + WINDOW), free) for key in ordered]
     if not new:
         return []
     rows = ", ".join(["(%s, %s, %s, %s)"] * len(new))
     with connection.cursor() as cursor:
         cursor.execute(sql.format(rows=rows, **parts), [*chain(*new), *more])
         return cursor.fetchall() if cursor.description else []
-
-
-def _stored(moment: datetime) -> Any:
-    return connection.ops.adapt_datetimefield_value(moment)
 
 
 def _record(name: str, network: str) -> None:
@@ -249,10 +245,12 @@ def prune(now: datetime) -> None:
 
 def failures_of(user: User) -> Any:
     """The failed sign-ins of a week, the newest day first."""
-    since = timezone.localdate() - KEPT_FOR
-    return FailedSignIn.objects.filter(name__in=names_of(user), day__gte=since).order_by(
-        "-day", "-times"
-    )
+    rows = FailedSignIn.objects.filter(name__in=names_of(user), day__gte=kept_since())
+    return rows.order_by("-day", "-times")
+
+
+def kept_since() -> date:
+    return timezone.localdate() - KEPT_FOR
 
 
 def is_known(request: HttpRequest, user: User) -> bool:

@@ -3,7 +3,7 @@
 import copy
 import uuid
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib.auth import hashers
@@ -19,6 +19,23 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from users import identity, passwords
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+def rows_of(model: type[Row], sql: str, *values: Any) -> list[Row]:
+    """For the few statements of every page of whoever is signed in: Django composes its own anew
+    each time, which took a quarter of such a page."""
+    return list(model._default_manager.raw(sql, [stored(value) for value in values]))
+
+
+def stored(value: Any) -> Any:
+    """For SQL of ours: as the database has it."""
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
+    if isinstance(value, uuid.UUID):
+        return models.UUIDField().get_db_prep_value(value, connection)
+    return value
 
 
 class State(models.TextChoices):
@@ -427,7 +444,10 @@ class Tag(models.TextChoices):
 
     @classmethod
     def label_of(cls, tag: str) -> str:
-        return str(cls(tag).label) if tag in cls.values else tag  # of another release
+        try:
+            return str(cls(tag).label)
+        except ValueError:  # of another release
+            return tag
 
 
 class Event(models.Model):

@@ -10,9 +10,12 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from users import visitors
-from users.models import User
+from users.models import Session, User, rows_of
 
 SHOWN = 50  # of one person
+LIVING = """SELECT * FROM users_session WHERE person_id = %s AND expire_date > %s
+ORDER BY last_used_at DESC LIMIT %s
+"""
 
 
 def begin(request: HttpRequest) -> None:
@@ -43,9 +46,8 @@ class Living(NamedTuple):
 def of(person: User, key: str | None = None) -> list[Living]:
     """Those that still let somebody in, the last used first. `key`: of this browser's."""
     hashes = [person.get_session_auth_hash(), *person.get_session_auth_fallback_hash()]
-    rows = person.sessions.filter(expire_date__gt=timezone.now()).order_by("-last_used_at")
     living = []
-    for row in rows[:SHOWN]:
+    for row in rows_of(Session, LIVING, person.pk, timezone.now(), SHOWN):
         stored = row.get_decoded().get(HASH_SESSION_KEY, "")
         # It is dead if the password has changed since, or the account was disabled meanwhile.
         if any(constant_time_compare(stored, one) for one in hashes):

@@ -28,7 +28,7 @@ from django.utils import timezone
 from django.utils.crypto import get_random_string, salted_hmac
 
 from users import devices
-from users.models import Session, User
+from users.models import Session, User, rows_of
 
 log = logging.getLogger(__name__)
 
@@ -267,6 +267,7 @@ FLEETING = "fleeting"
 WRITTEN = [field.attname for field in Session._meta.concrete_fields if field.name in (
     "session_data", "expire_date", "person", "device", "network", "started_at", "last_used_at"
 )]  # fmt: skip
+BY_KEY = "SELECT * FROM users_session WHERE session_key = %s"
 # Its last use is written at most so often.
 WRITTEN_EVERY = timedelta(minutes=5)
 
@@ -285,8 +286,9 @@ class SessionStore(db.SessionStore):
     last_used_at: datetime | None = None  # None: no row was read
 
     def load(self) -> dict[str, Any]:
-        row: Session | None = self._get_session_from_db()  # type: ignore[attr-defined]
-        if row is None:
+        row = next(iter(rows_of(Session, BY_KEY, self.session_key)), None)
+        if row is None or row.expire_date <= timezone.now():
+            self._session_key = None
             return {}
         self.where = Where(row.device, row.network)
         self.started_at, self.last_used_at = row.started_at, row.last_used_at
