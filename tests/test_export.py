@@ -1,10 +1,12 @@
 """Export: whatever hangs on a person is in it, and no secret."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -46,7 +48,7 @@ def test_it_has_everything(hers: Client) -> None:
 
 
 def test_the_page_shows_the_same_in_words(hers: Client) -> None:
-    found, page = everything(hers), hers.get(PAGE).text
+    found, page = everything(hers), hers.get(f"{PAGE}?part=all").text
     person = User.objects.get()
     for part in exports.of(person):
         assert len(part.rows) == len(found[part.name])
@@ -56,12 +58,41 @@ def test_the_page_shows_the_same_in_words(hers: Client) -> None:
     assert page.count('<dl class="facts">') == sum(len(rows) for rows in found.values())
 
 
+def test_each_part_has_a_page_which_leads_to_the_others(hers: Client) -> None:
+    found = everything(hers)
+    assert found.pop("user_permissions") == [], "is for staff"
+    for name, rows in found.items():
+        page = hers.get(f"{PAGE}?part={name}").text
+        assert page.count('<dl class="facts">') == len(rows)
+        assert ("Nothing yet." in page) == (rows == [])
+        assert set(re.findall(r'href="\?part=(\w+)"', page)) == {*found, "all"} - {name}
+
+
+@pytest.mark.parametrize("part", ["x", "", "user_permissions", "\0", "é"])
+def test_what_is_no_part_is_the_first(hers: Client, part: str) -> None:
+    page = hers.get(PAGE, {"part": part})
+    if "\0" in part:
+        assert page.status_code == 400
+    else:
+        assert '<details class="panel more" open>' in page.text
+        assert page.context["parts"][0].name == "profile"
+
+
+def test_staff_sees_their_rights(hers: Client) -> None:
+    User.objects.update(is_staff=True)
+    permission = Permission.objects.get(codename="view_mail")
+    User.objects.get().user_permissions.add(permission)
+    assert "view_mail" in hers.get(f"{PAGE}?part=user_permissions").text
+    assert "view_mail" in hers.get(f"{PAGE}?part=all").text
+
+
 def test_the_page_shows_the_newest_and_the_file_all(hers: Client) -> None:
     person = User.objects.get()
     for number in range(SHOWN_OF_EACH + 1):
         Event.objects.create(person=person, tag="signed_in", device=f"Device-{number}-")
-    assert "the file has all" in hers.get(PAGE).text
-    assert hers.get(PAGE).text.count("Device-") == SHOWN_OF_EACH
+    page = hers.get(f"{PAGE}?part=events").text
+    assert "the file has all" in page
+    assert page.count("Device-") == SHOWN_OF_EACH
     assert json.dumps(everything(hers)).count("Device-") == SHOWN_OF_EACH + 1
 
 
@@ -83,7 +114,7 @@ def test_it_holds_no_secret(hers: Client) -> None:
         hers.cookies["device"].value,
         str(person.pk),
     ]
-    text = json.dumps(everything(hers)) + hers.get(PAGE).text
+    text = json.dumps(everything(hers)) + hers.get(f"{PAGE}?part=all").text
     assert not [secret for secret in secrets if secret in text]
 
 
@@ -131,7 +162,7 @@ def test_nobody_gets_another_persons(hers: Client, cast: Callable[..., User]) ->
     browser = Client()
     sign_in(browser, "eve")
     assert "alice" not in browser.post(EXPORT).content.decode()
-    assert "alice@" not in browser.get(PAGE).text
+    assert "alice@" not in browser.get(f"{PAGE}?part=all").text
 
 
 def test_a_visitor_is_asked_to_sign_in_and_a_get_is_none(browser: Client, alice: User) -> None:
@@ -143,6 +174,7 @@ def test_a_visitor_is_asked_to_sign_in_and_a_get_is_none(browser: Client, alice:
 
 def test_the_page_asks_the_database_little(hers: Client) -> None:
     hers.get("/")
-    with CaptureQueriesContext(connection) as captured:
-        assert hers.get(PAGE).status_code == 200
-    assert len(captured) <= 8, [query["sql"] for query in captured]
+    for part, number in {"profile": 2, "events": 3, "mails": 3, "all": 8}.items():
+        with CaptureQueriesContext(connection) as captured:
+            assert hers.get(f"{PAGE}?part={part}").status_code == 200
+        assert len(captured) == number, [query["sql"] for query in captured]

@@ -6,7 +6,7 @@ answer who exists.
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -14,13 +14,14 @@ from django.utils import timezone
 
 from mail import api
 from users import guard
-from users.models import Event, Tag, User
+from users.models import Event, Tag, User, rows_of, stored
 from users.visitors import NOWHERE, Where
 
 KEPT_FOR = timedelta(days=90)
 # Whoever signs in again and again, because they know the password, hides nothing else by it.
 OF_A_KIND_A_DAY = 20
-SHOWN, FAILURES_SHOWN = 100, 20
+SHOWN = 20  # on a page
+EVER = datetime.max.replace(tzinfo=UTC)
 
 # One statement, with its own limit.
 RECORD = """
@@ -28,22 +29,26 @@ INSERT INTO users_event (person_id, at, tag, device, network, by_id)
 SELECT %s, %s, %s, %s, %s, %s
 WHERE (SELECT count(*) FROM users_event WHERE person_id = %s AND at > %s AND tag = %s) < %s
 """
+# Another for a page of events and wrong passwords.
+PAGE = """SELECT * FROM (
+    SELECT event.id, at, tag, device, network, COALESCE(staff.user_id, '') AS by_name, 1 AS times
+    FROM users_event event LEFT JOIN users_user staff ON staff.id = by_id
+    WHERE person_id = %s AND at < %s ORDER BY at DESC LIMIT %s
+) events UNION ALL SELECT * FROM (
+    SELECT 0, last_at, %s, '', network, '', times FROM users_failedsignin
+    WHERE name IN (%s, %s) AND day >= %s AND network > '' AND last_at < %s
+    ORDER BY last_at DESC LIMIT %s
+) failures ORDER BY at DESC LIMIT %s
+"""
 
 
 def record(person: User, tag: Tag, where: Where = NOWHERE, by: User | None = None) -> None:
     """`by`: of staff; None if it was the person. In the caller's transaction, if there is one."""
     now = timezone.now()
-    pk, at = _stored("person", person.pk), _stored("at", now)
-    by_pk = _stored("by", by.pk if by else None)
-    since = _stored("at", now - timedelta(days=1))
-    values = [pk, at, str(tag), where.device, where.network, by_pk]
+    made = [person.pk, now, str(tag), where.device, where.network, by.pk if by else None]
+    counted = [person.pk, now - timedelta(days=1), str(tag), OF_A_KIND_A_DAY]
     with connection.cursor() as cursor:
-        cursor.execute(RECORD, [*values, pk, since, str(tag), OF_A_KIND_A_DAY])
-
-
-def _stored(name: str, value: Any) -> Any:
-    field: Any = Event._meta.get_field(name)
-    return field.get_db_prep_save(value, connection)
+        cursor.execute(RECORD, [stored(value) for value in [*made, *counted]])
 
 
 class Entry(NamedTuple):
@@ -56,34 +61,26 @@ class Entry(NamedTuple):
     by: str = ""  # of staff
     times: int = 1
 
+    @property
+    def place(self) -> str:
+        return " · ".join(filter(None, (self.device, self.network)))
 
-def of(person: User, before: datetime | None = None) -> list[Entry]:
-    """The newest first; before that time, without wrong passwords, which are younger than that."""
-    columns = ("at", "tag", "device", "network", "by__user_id")
-    events = person.events.filter(at__lt=before) if before else person.events.all()
-    rows = events.order_by("-at").values_list(*columns)[:SHOWN]
+
+def of(person: User, at_most: int, before: datetime = EVER) -> tuple[list[Entry], datetime | None]:
+    """The newest first, and before when there are more; wrong passwords, too."""
+    limit, names = at_most + 1, guard.names_of(person)
+    failed = [str(Tag.SIGN_IN_FAILED), *names, guard.kept_since(), before, limit]
+    rows: list[Any] = rows_of(Event, PAGE, person.pk, before, limit, *failed, limit)
     entries = [
-        Entry(at, Tag.label_of(tag), device, network, by or "")
-        for at, tag, device, network, by in rows
+        Entry(row.at, row.what, row.device, row.network, row.by_name, row.times)
+        for row in rows[:at_most]
     ]
-    return entries if before else in_order([*entries, *_failures(person)])
-
-
-def older(person: User, before: datetime | None = None) -> datetime | None:
-    """Before when there are more of them."""
-    events = person.events.filter(at__lt=before) if before else person.events.all()
-    return events.order_by("-at").values_list("at", flat=True)[SHOWN - 1 : SHOWN].first()
+    return entries, entries[-1].at if len(rows) > at_most else None
 
 
 def newest(person: User, *tags: Tag) -> Event | None:
     """For a letter about it: rows of mail do not say from where somebody did something."""
     return person.events.filter(tag__in=tags).order_by("-at").first()
-
-
-def _failures(person: User) -> list[Entry]:
-    rows = guard.failures_of(person).exclude(network="")[:FAILURES_SHOWN]
-    label = str(Tag.SIGN_IN_FAILED.label)
-    return [Entry(row.last_at, label, network=row.network, times=row.times) for row in rows]
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:

@@ -25,7 +25,7 @@ from users.forms import AddressField
 from users.models import ACTIVE, DISABLED, WAITING, State, Tag, User
 
 FAILURES_SHOWN = 30  # lines, each a day and a network
-LETTERS_SHOWN = 50
+EVENTS_SHOWN, LETTERS_SHOWN = 100, 50
 FOUND_AT_MOST = 200  # people, by each way to look for them
 
 admin.site.unregister(Group)  # levels say who somebody is; groups would say it twice
@@ -191,7 +191,8 @@ class UserAdmin(admin.ModelAdmin):
 
     @admin.display(description=_("timeline"))
     def timeline(self, user: User) -> str:
-        entries = activity.in_order([*activity.of(user), *_letters_to(user)])
+        entries, _older = activity.of(user, EVENTS_SHOWN)
+        entries = activity.in_order([*entries, *_letters_to(user)])
         return render_to_string("admin/users/timeline.html", {"entries": entries})
 
     @admin.display(description=_("state"))

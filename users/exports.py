@@ -3,11 +3,12 @@
 A test walks all that points at a person: each is exported here, or left out with a reason.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from django.db.models import Model, Q
 from django.utils.functional import Promise
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from mail import api
@@ -63,18 +64,19 @@ class Part(NamedTuple):
     @property
     def shown(self) -> list[list[tuple[Any, Any]]]:
         """As people read it: labels and values, without what is empty."""
+        labels = [(name, _label(one, name)) for one in self.found[:1] for name in self.columns]
         return [
             [
-                (_label(one, name), _shown(one, name))
-                for name in self.columns
+                (label, _shown(one, name))
+                for name, label in labels
                 if getattr(one, name) not in (None, "")
             ]
             for one in self.found
         ]
 
 
-def _label(one: Any, name: str) -> Any:
-    return LABELS.get(name) or one._meta.get_field(name).verbose_name
+def _label(one: Any, name: str) -> str:
+    return capfirst(str(LABELS.get(name) or one._meta.get_field(name).verbose_name))
 
 
 def _shown(one: Any, name: str) -> Any:
@@ -137,10 +139,17 @@ PARTS: dict[str, tuple[str | Promise, Callable[[User], Any], tuple[str, ...]]] =
 }
 
 
-def of(person: User, at_most: int = 0) -> list[Part]:
+def titles(person: User) -> dict[str, str | Promise]:
+    """Of the parts that this person may have."""
+    names = [name for name in PARTS if name != "user_permissions" or person.is_staff]
+    return {name: PARTS[name][0] for name in names}
+
+
+def of(person: User, at_most: int = 0, names: Iterable[str] = PARTS) -> list[Part]:
     """`at_most`: of each part the newest only; else all."""
     parts = []
-    for name, (title, find, columns) in PARTS.items():
+    for name in names:
+        title, find, columns = PARTS[name]
         some = find(person)[: at_most + 1 if at_most else None]
         found = list(some)[: at_most or None]
         parts.append(Part(name, title, found, columns, len(some) > len(found)))

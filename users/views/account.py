@@ -87,16 +87,16 @@ class AccountActivityView(TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         person, before = person_of(self.request), _moment(self.request.GET.get("before", ""))
-        entries, older = activity.of(person, before), activity.older(person, before)
+        entries, older = activity.of(person, activity.SHOWN, before)
         context = {"entries": entries, "older": older and older.timestamp()}
         return super().get_context_data(**context, days=activity.KEPT_FOR.days, **kwargs)
 
 
-def _moment(typed: str) -> datetime | None:
-    """As our own link writes it; None for rubbish."""
+def _moment(typed: str) -> datetime:
+    """As our own link writes it; for rubbish the end of time."""
     with suppress(ValueError, OverflowError, OSError):
         return datetime.fromtimestamp(float(typed), UTC)
-    return None
+    return activity.EVER
 
 
 @method_decorator(login_required, name="dispatch")
@@ -104,5 +104,14 @@ class AccountDataView(TemplateView):
     template_name = "users/account_data.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        parts = exports.of(person_of(self.request), SHOWN_OF_EACH)
-        return super().get_context_data(parts=parts, shown=SHOWN_OF_EACH, **kwargs)
+        """One part, unless all are asked for: each has a statement of its own."""
+        person, asked = person_of(self.request), self.request.GET.get("part", "profile")
+        titles = exports.titles(person)
+        names = list(titles) if asked == "all" else [asked if asked in titles else "profile"]
+        parts = exports.of(person, SHOWN_OF_EACH, names)
+        context = {
+            "parts": [part for part in parts if part.found] or parts,
+            "others": [(name, title) for name, title in titles.items() if name not in names],
+            "shown": SHOWN_OF_EACH,
+        }
+        return super().get_context_data(**context, **kwargs)
