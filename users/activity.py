@@ -20,7 +20,7 @@ from users.visitors import NOWHERE, Where
 KEPT_FOR = timedelta(days=90)
 # Whoever signs in again and again, because they know the password, hides nothing else by it.
 OF_A_KIND_A_DAY = 20
-SHOWN = 20  # on a page
+SHOWN = 15  # on a page
 EVER = datetime.max.replace(tzinfo=UTC)
 
 # One statement, with its own limit.
