@@ -274,6 +274,7 @@ def account(on: Stage) -> Pages:
     yield "address-pending", browser.post(f"{ACCOUNT}address/", form, follow=True)
     accounts.confirm_address(User.objects.get(pk=person.pk))
     yield "account_data", browser.get(f"{ACCOUNT}data/")
+    yield "account_data-all", browser.get(f"{ACCOUNT}data/?part=all")
     yield "deletion", browser.get(f"{ACCOUNT}deletion/")
     on.after(timedelta(minutes=11))
     yield "proof", browser.post(f"{ACCOUNT}address/", form)
