@@ -4,9 +4,11 @@ A test walks all that points at a person: each is exported here, or left out wit
 """
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db.models import Model, Q
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
@@ -14,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from mail import api
 from users import guard
 from users.models import User
+from users.templatetags.site import moment
 
 PROFILE = (
     "user_id", "name", "email", "department", "level", "language", "taken_notices", "created_at",
@@ -85,6 +88,8 @@ def _shown(one: Any, name: str) -> Any:
     value = getattr(one, name)
     if isinstance(value, bool):
         return _("yes") if value else _("no")
+    if isinstance(value, datetime):
+        return moment(timezone.localtime(value))
     return getattr(one, f"get_{name}_display", lambda: value)()
 
 

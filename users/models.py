@@ -258,7 +258,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @cached_property
     def pending_change(self) -> "AddressChange | None":
-        return self.address_changes.pending().first()
+        return next(iter(rows_of(AddressChange, PENDING_OF, self.pk)), None)
 
     def selves(self) -> list["User"]:
         """As they are, and as they were at each address that may still take the account back."""
@@ -318,6 +318,9 @@ class Session(AbstractBaseSession):
 # For so long the address before may take the account back, and nobody else gets it.
 UNDO_FOR = timedelta(days=7)
 PENDING = Q(confirmed_at__isnull=True, undone_at__isnull=True)
+PENDING_OF = """SELECT * FROM users_addresschange
+WHERE person_id = %s AND confirmed_at IS NULL AND undone_at IS NULL
+"""
 MADE = Q(confirmed_at__isnull=False, undone_at__isnull=True)
 
 
