@@ -59,7 +59,7 @@ from users.models import User
 from users.views.activate import ActivationLink
 
 LONG = os.environ.get("MACHINE") == "long"
-EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "1000" if LONG else "8"))
+EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "1000" if LONG else "6"))
 STEPS = int(os.environ.get("MACHINE_STEPS", "50" if LONG else "30"))
 # Making a failure short takes minutes, and is for whoever looks into it.
 PHASES = [Phase.generate, Phase.shrink] if os.environ.get("MACHINE_SHRINK") else [Phase.generate]

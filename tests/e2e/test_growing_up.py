@@ -47,7 +47,7 @@ for number in itertools.count():
         user_id=f"person-{number:05}", email=f"person-{number:05}@example.com", name="Person",
         password="correct-horse-battery", language="en",
     )
-    time.sleep(0.07)
+    time.sleep(0.1)
 """
 
 REGISTERED = "SELECT email FROM users_user"

@@ -50,8 +50,9 @@ def test_a_letter_fits_and_reads_well_whatever_shows_it(
     page.on("request", lambda request: asked.append(request.url))
     too_wide, too_faint = [], []
     try:
-        for (name, language), scheme, styled in product(EACH, SCHEMES, (True, False)):
-            source = str(samples[name](language).alternatives[0][0])
+        letters = {which: str(samples[which[0]](which[1]).alternatives[0][0]) for which in EACH}
+        for (name, language), scheme, styled in product(letters, SCHEMES, (True, False)):
+            source = letters[name, language]
             page.emulate_media(color_scheme=scheme)
             page.set_content(source if styled else without_style(source))
             for width in WIDTHS:

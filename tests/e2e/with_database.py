@@ -2,8 +2,11 @@
 
 Another database changes nothing for the others, so they would say the same once more. Nor for most
 of the values that one test is run with: of these one is taken, another each time. And the crawler
-comes by a socket to a site on PostgreSQL (test_rubbish.py).
+comes by a socket to a site on PostgreSQL (test_rubbish.py). At home half of what is left will do,
+another half each time; with CI=true it is all of it.
 """
+
+import os
 
 import pytest
 
@@ -25,6 +28,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in filter(asks, items):
         name = item.nodeid if item.path.name in EVERY_CASE else item.nodeid.partition("[")[0]
         chosen.setdefault(name, item)
-    left = set(chosen.values())
-    config.hook.pytest_deselected(items=[item for item in items if item not in left])
-    items[:] = chosen.values()
+    always = [item for item in chosen.values() if item.path.name in EVERY_CASE]
+    others = [item for item in chosen.values() if item.path.name not in EVERY_CASE]
+    left = always + others[:: 1 if os.environ.get("CI") == "true" else 2]
+    config.hook.pytest_deselected(items=set(items).difference(left))
+    items[:] = left
