@@ -35,7 +35,7 @@ work, and only what stands in one table may be compared. Passwords are hashed qu
 
 def visitors(full: bool) -> list[str]:
     """What visitors wait for, beside sites that others build (`python -m bench.sites`)"""
-    table = sites.table(30 if full else 6, [0, 20, 100])
+    table = sites.table(30 if full else 5, [0, 20, 100])
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[2:]]
     slow = [row for row in rows if row[:1] == ["100 ms"]]
     chart = charts.bars(
@@ -83,7 +83,7 @@ def bursts(full: bool) -> list[str]:
 
 def senders(full: bool) -> list[str]:
     """Sender processes on PostgreSQL, against a server of 400 ms (`python -m bench.spread`)"""
-    return spread.table(800 if full else 160)
+    return spread.table(800 if full else 100)
 
 
 def conserved(full: bool) -> list[str]:
@@ -91,11 +91,11 @@ def conserved(full: bool) -> list[str]:
     if full:
         conserve.main("--steps", "10000")
         return ["See [CONSERVE.md](CONSERVE.md)."]
-    lines = conserve.table(conserve.WAYS, 120, 1)
+    lines = conserve.table(conserve.WAYS, 80, 1)
     return [
         *lines,
         "",
-        "120 steps each. 10,000, and what the columns mean: [CONSERVE.md](CONSERVE.md).",
+        "80 steps each. 10,000, and what the columns mean: [CONSERVE.md](CONSERVE.md).",
     ]
 
 
