@@ -11,7 +11,7 @@ from tests.servers import BlackHole, SmtpServer, wait_for
 PEOPLE = [f"person-{number:02}" for number in range(20)]
 ADDRESSES = {address_of(user_id) for user_id in PEOPLE}
 SENDERS = 2 * 4  # workers × MAIL_THREADS, in the workers: what can be in flight at one time
-IN_WORKERS = {"MAIL_ENGINE": "threads"}
+IN_WORKERS = {"MAIL_ENGINE": "threads", "MAIL_THREADS": 4, "MAIL_THREADS_AT_MOST": 4}
 
 PENDING = "SELECT 1 FROM mail_mail WHERE state = 'pending'"
 CLAIMED = f"{PENDING} AND claimed"
