@@ -60,12 +60,12 @@ class HangUp(Exception):
 
 
 class NastyServer:
-    def __init__(self, seed: int, folder: Path, client_timeout: float) -> None:
+    def __init__(self, seed: int, folder: Path, client_timeout: float, crowd: int) -> None:
         self.seed = seed
         self.client_timeout = client_timeout
         dice = random.Random(f"{seed} weather")
-        self.gone_after = dice.randint(90, 190)  # mails taken
-        self.logins_refused_after = dice.randint(450, 560)
+        self.gone_after = round(dice.uniform(0.09, 0.19) * crowd)  # mails taken
+        self.logins_refused_after = round(dice.uniform(0.45, 0.56) * crowd)
 
         self.taken: list[Taken] = []
         self.unanswered: Counter[str] = Counter()  # taken, but the sender may not know: by address

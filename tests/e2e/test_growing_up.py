@@ -20,6 +20,7 @@ from tests.e2e.brokers import Broker, RabbitMQ, Redis
 from tests.e2e.postgresql import Database
 from tests.e2e.sites import PYTHON, Site, on_linux, threads
 from tests.e2e.visitor import Visitor, address_of
+from tests.elsewhere import IN_CI
 from tests.servers import PATIENCE, SmtpServer, wait_for
 
 CELERY = ("-m", "celery", "-A", "cs_web")
@@ -118,8 +119,13 @@ def new_program() -> Iterator[Callable[..., Program]]:
             program.kill()
 
 
+# One of them at home, another each time; the same for all workers, who have to agree on the tests.
+DICE = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))
+BROKERS = [RabbitMQ, Redis] if IN_CI else [DICE.choice([RabbitMQ, Redis])]
+
+
 # Of the module: RabbitMQ takes ten seconds to start.
-@pytest.fixture(scope="module", params=[RabbitMQ, Redis])
+@pytest.fixture(scope="module", params=BROKERS)
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     broker: Broker = request.param()
     try:

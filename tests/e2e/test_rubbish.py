@@ -18,6 +18,7 @@ import pytest
 
 from tests.crawler import RUBBISH, TOPIC, Crawler, Stage
 from tests.e2e.sites import GUNICORN, PYTHON, ROOT, UVICORN, Site
+from tests.elsewhere import IN_CI
 from tests.servers import PATIENCE
 
 REQUESTS = int(os.environ.get("CRAWLER_REQUESTS", "800"))
@@ -28,9 +29,8 @@ NO_LIMIT = str(10**6)
 SETTINGS = {"MAIL_ENGINE": "work", "MAIL_BESIDE": "false", "AWS_SNS_TOPIC_ARN": TOPIC}
 SETTINGS |= {"FORMS_PER_NETWORK_LIMIT": NO_LIMIT, "SIGN_INS_PER_NETWORK_LIMIT": NO_LIMIT}
 SERVERS = {"gunicorn": (*GUNICORN, "--threads", "2"), "uvicorn": UVICORN}
-# In a short run each server and each database comes once.
 PAIRS = [("gunicorn", "postgresql"), ("uvicorn", "sqlite")]
-if "CRAWLER_REQUESTS" in os.environ:
+if IN_CI or "CRAWLER_REQUESTS" in os.environ:
     PAIRS += [("gunicorn", "sqlite"), ("uvicorn", "postgresql")]
 TOKEN = "x" * 32
 CSRF = f"csrftoken={TOKEN}".encode()

@@ -2,13 +2,13 @@
 
 Another database changes nothing for the others, so they would say the same once more. Nor for most
 of the values that one test is run with: of these one is taken, another each time. And the crawler
-comes by a socket to a site on PostgreSQL (test_rubbish.py). At home half of what is left will do,
-another half each time; with CI=true it is all of it.
+comes by a socket to a site on PostgreSQL (test_rubbish.py). At home it is half of what is left,
+another half each time.
 """
 
-import os
-
 import pytest
+
+from tests.elsewhere import IN_CI
 
 FIXTURES = {"db", "transactional_db"}
 EVERY_CASE = {"test_bad_input.py", "test_states.py"}
@@ -30,6 +30,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen.setdefault(name, item)
     always = [item for item in chosen.values() if item.path.name in EVERY_CASE]
     others = [item for item in chosen.values() if item.path.name not in EVERY_CASE]
-    left = always + others[:: 1 if os.environ.get("CI") == "true" else 2]
+    left = always + others[:: 1 if IN_CI else 2]
     config.hook.pytest_deselected(items=set(items).difference(left))
     items[:] = left
