@@ -42,7 +42,7 @@ def test_activate_in_the_browser_that_registered(browser: Client) -> None:
     page = open_link(browser, activation_link(User.objects.get()))
     asked = statements(lambda: browser.post(page))
     assert User.objects.get().is_active
-    at_most(11, asked)
+    at_most(10, asked)
 
 
 def test_reset(browser: Client, alice: User) -> None:

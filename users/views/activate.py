@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.auth import login
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import translation
 from django.utils.decorators import method_decorator
@@ -15,7 +15,7 @@ from django.views.generic import FormView
 from users import accounts, guard, texts, tokens, visitors
 from users.forms import AddressForm, NewPasswordForm, PasswordForm
 from users.models import User
-from users.views.pages import TOKEN_IN_COOKIE, LinkPage, LinkSentView, person_in_link
+from users.views.pages import LinkPage, LinkSentView
 
 
 class ActivationLink(LinkPage):
@@ -29,13 +29,11 @@ class ActivationLink(LinkPage):
     def accepts(self, person: User) -> bool:
         return person.is_waiting and User.objects.is_free(person.email)
 
-    def refusal(
-        self, request: HttpRequest, uidb64: str, token: str = TOKEN_IN_COOKIE
-    ) -> HttpResponseBase | None:
-        person = person_in_link(uidb64)
-        if person and person.is_active:  # a second click on a link that has been used
-            return redirect("home") if request.user == person else self.bad_link(done=True)
-        return super().refusal(request, uidb64, token)
+    def not_accepted(self, people: list[User]) -> HttpResponse:
+        """A second click on a link that has been used leads home, or to signing in."""
+        if not any(person.is_active for person in people):
+            return self.bad_link()
+        return redirect("home") if self.request.user in people else self.bad_link(done=True)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]

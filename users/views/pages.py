@@ -66,10 +66,11 @@ class LinkPage(View):
         """The response for somebody who may not see this page; None if they may."""
         in_url = token != TOKEN_IN_COOKIE
         key = token if in_url else self.token_in_cookie(request, uidb64)
-        people = (one for one in self.people(uidb64) if self.accepts(one))
-        person = next((one for one in people if is_genuine(self.token_generator, one, key)), None)
+        people = self.people(uidb64)
+        accepted = (one for one in people if self.accepts(one))
+        person = next((one for one in accepted if is_genuine(self.token_generator, one, key)), None)
         if person is None:
-            return self.bad_link()
+            return self.not_accepted(people)
         if in_url:
             return self.with_token(redirect(self.url_name, uidb64, TOKEN_IN_COOKIE), uidb64, token)
         if not self.accepts_expired and not self.token_generator.check_token(person, key):
@@ -78,6 +79,10 @@ class LinkPage(View):
             return expired_link(request, reverse(self.renew_url_name, args=[uidb64]))
         self.person = person
         return None
+
+    def not_accepted(self, people: list[User]) -> HttpResponse:
+        """The response for whoever may not, where the link names these people."""
+        return self.bad_link()
 
     def bad_link(self, *, done: bool = False) -> HttpResponse:
         """The same for every link that does not work, whatever the reason. `done`: whoever holds
