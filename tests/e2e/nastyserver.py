@@ -72,6 +72,7 @@ class NastyServer:
         self.refusals: Counter[str] = Counter()
         self.opened = self.transactions = 0  # connections, and mails begun
         self.weather: list[str] = []
+        self.is_well = True  # but for single messages and connections
 
         self.early, self.late = True, False  # before it is gone; after refused log-ins
         self.logins_refused_until = 0.0
@@ -178,6 +179,7 @@ class NastyServer:
 
     async def _be_gone(self) -> None:
         self._say("silent")
+        self.is_well = False
         self.early = False
         self.server.close()
         self.socket.close()
@@ -191,13 +193,16 @@ class NastyServer:
         await asyncio.sleep(GONE_FOR)
         await self._listen()
         self._say("back")
+        self.is_well = True
 
     async def _refuse_logins(self) -> None:
         self._say("log-ins refused")
+        self.is_well = False
         self.logins_refused_until = time.monotonic() + LOGINS_REFUSED_FOR
         self.waiting_for_first = self.late = True
         self._hang_up_on_all()
         await asyncio.sleep(LOGINS_REFUSED_FOR)
+        self.is_well = True
         self._say("log-ins taken again")
 
     def _hang_up_on_all(self) -> None:
