@@ -146,6 +146,12 @@ def clock(time_machine: Any) -> Callable[[datetime], None]:
     return stop_at
 
 
+@pytest.fixture
+def still(clock: Callable[[datetime], None]) -> None:
+    """The clock stands: a page that names the minute is compared with another."""
+    clock(timezone.now())
+
+
 def deliver_all() -> list[EmailMultiAlternatives]:
     """One step of the senders: whatever is due goes out. The letters of this step."""
     before = len(django_mail.outbox)

@@ -23,6 +23,7 @@ from users.models import User
 
 
 @pytest.mark.parametrize("state", ["unknown", "waiting", "active", "disabled"])
+@pytest.mark.usefixtures("still")
 def test_asking_for_the_mail_gets_the_same_answer_for_every_address(
     browser: Client, other_browser: Client, cast: Callable[..., User], state: str
 ) -> None:

@@ -47,6 +47,7 @@ def test_alice_forgets_her_password_and_gets_back_in(browser: Client, alice: Use
 
 
 @pytest.mark.parametrize("state", ["waiting", "active", "disabled"])
+@pytest.mark.usefixtures("still")
 def test_every_address_gets_the_same_page_after_the_same_work(
     cast: Callable[..., User], state: str
 ) -> None:

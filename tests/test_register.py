@@ -386,6 +386,7 @@ def test_the_door_says_which_error_it_was(alice: User) -> None:
 
 
 @pytest.mark.parametrize("state", ["active", "disabled"])
+@pytest.mark.usefixtures("still")
 def test_a_taken_address_shows_the_same_page_after_the_same_work(
     cast: Callable[..., User], state: str
 ) -> None:

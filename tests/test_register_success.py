@@ -132,6 +132,7 @@ def test_correcting_again_and_again_leaves_one_mail_to_send(browser: Client) -> 
     assert [letter.to for letter in deliver_all()] == [["carol3@example.com"]]
 
 
+@pytest.mark.usefixtures("still")
 def test_correcting_to_a_taken_address_shows_the_same_page(browser: Client, alice: User) -> None:
     browser.post("/users/register/", registration(), follow=True)
     pages = []
